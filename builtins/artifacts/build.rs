@@ -1,0 +1,178 @@
+//! Builds every builtin as a Wasm component and writes the table that `src/lib.rs` embeds.
+//!
+//! A nested cargo does it, in a target directory of its own (the outer cargo holds the lock of the other one)
+//! and without the flags that were meant for native code. So plain `cargo build`, `test`, `clippy` and
+//! `install` work, and no guest is ever stale. It installs nothing: a missing Wasm target is one line that
+//! says what to type.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The import list of a component is its list of powers: this target adds none (design D18).
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Turns what rustc links into a component. It lies beside rustc's own linkers, which rustc finds by itself.
+const LINKER: &str = "target.wasm32-unknown-unknown.linker='wasm-component-ld'";
+
+/// Meant for the outer build: coverage and sanitizer flags do not link for Wasm, clippy is no compiler, and
+/// the rest names other targets.
+const NOT_FOR_GUESTS: &[&str] = &[
+    "CARGO_BUILD_TARGET",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_TARGET_DIR",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_BUILD_BUILD_DIR",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "RUSTFLAGS",
+];
+
+/// One guest crate and the name it is looked up by: `builtin://NAME`.
+struct Guest {
+    name: &'static str,
+    package: &'static str,
+    directory: &'static str,
+}
+
+const SHIPPED: &[Guest] = &[Guest {
+    name: "hello",
+    package: "stephost-builtin-hello",
+    directory: "builtins/hello",
+}];
+
+const FOR_TESTS: &[Guest] = &[Guest {
+    name: "test/misbehave",
+    package: "stephost-guest-misbehave",
+    directory: "tests/guests/misbehave",
+}];
+
+fn main() {
+    if let Err(error) = write_table() {
+        // One instruction for each line: cargo shows them as they are.
+        for line in error.to_string().lines() {
+            println!("cargo::error={line}");
+        }
+    }
+}
+
+fn write_table() -> Result<(), Box<dyn Error>> {
+    let root = root()?;
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let with_test_guests = env::var_os("CARGO_FEATURE_TEST_GUESTS").is_some();
+    let guests: Vec<&Guest> = SHIPPED
+        .iter()
+        .chain(FOR_TESTS.iter().filter(|_| with_test_guests))
+        .collect();
+
+    // The lock and the root manifest decide versions and the profile; the rest is what guests are made of.
+    for input in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "guest-sdk/Cargo.toml",
+        "guest-sdk/src",
+        "guest-sdk/wit",
+        "builtins/artifacts/build.rs",
+    ] {
+        println!("cargo::rerun-if-changed={}", root.join(input).display());
+    }
+    for guest in &guests {
+        println!(
+            "cargo::rerun-if-changed={}",
+            root.join(guest.directory).display()
+        );
+    }
+
+    require_target(&root)?;
+    let target_dir = target_dir(&out, &root).join("guests");
+    build(&root, &target_dir, &guests)?;
+
+    let mut table = String::from("&[\n");
+    for guest in &guests {
+        let file = format!("{}.wasm", guest.package.replace('-', "_"));
+        let built = target_dir.join(TARGET).join("guest").join(&file);
+        // Copied, so that the table stays true when another build (other features, another branch) shares the
+        // target directory.
+        fs::copy(&built, out.join(&file))
+            .map_err(|error| format!("copying {}: {error}", built.display()))?;
+        table.push_str(&format!(
+            "    Shipped {{ name: {:?}, wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")) }},\n",
+            guest.name
+        ));
+    }
+    table.push_str("]\n");
+    fs::write(out.join("shipped.rs"), table)?;
+    Ok(())
+}
+
+/// Returns the root of the workspace.
+fn root() -> Result<PathBuf, Box<dyn Error>> {
+    let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    Ok(manifest_dir
+        .ancestors()
+        .nth(2)
+        .ok_or("builtins/artifacts must lie two levels below the workspace's root")?
+        .to_owned())
+}
+
+/// Returns the target directory of the outer build: cargo marks it, wherever it is and however it was chosen.
+fn target_dir(out: &Path, root: &Path) -> PathBuf {
+    out.ancestors()
+        .find(|directory| directory.join("CACHEDIR.TAG").is_file())
+        .map_or_else(|| root.join("target"), Path::to_owned)
+}
+
+/// Fails with one line when rustc has no standard library for guests.
+fn require_target(root: &Path) -> Result<(), Box<dyn Error>> {
+    let mut rustc = Command::new(variable("RUSTC")?);
+    rustc
+        .current_dir(root)
+        .args(["--print", "target-libdir", "--target", TARGET]);
+    let printed = rustc.output()?;
+    let libdir = String::from_utf8(printed.stdout)?;
+    if printed.status.success() && Path::new(libdir.trim()).is_dir() {
+        return Ok(());
+    }
+    Err(
+        format!("builtins need the Wasm target of this toolchain: rustup target add {TARGET}")
+            .into(),
+    )
+}
+
+fn build(root: &Path, target_dir: &Path, guests: &[&Guest]) -> Result<(), Box<dyn Error>> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo.current_dir(root).args([
+        "build",
+        "--quiet",
+        "--profile",
+        "guest",
+        "--target",
+        TARGET,
+        "--config",
+        LINKER,
+    ]);
+    cargo.arg("--target-dir").arg(target_dir);
+    for guest in guests {
+        cargo.args(["--package", guest.package]);
+    }
+    for name in NOT_FOR_GUESTS {
+        cargo.env_remove(name);
+    }
+    let built = cargo.output()?;
+    if !built.status.success() {
+        return Err(format!(
+            "building the builtins failed\n{}",
+            String::from_utf8_lossy(&built.stderr)
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Reads what cargo tells a build script.
+fn variable(name: &str) -> Result<std::ffi::OsString, Box<dyn Error>> {
+    Ok(env::var_os(name).ok_or_else(|| format!("cargo sets {name} for build scripts"))?)
+}

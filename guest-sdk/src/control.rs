@@ -1,0 +1,32 @@
+//! Learning that the step should stop, and waiting.
+
+use std::time::Duration;
+
+use crate::{Failure, host};
+
+pub use crate::bindings::stephost::step::control::Stop;
+
+/// Returns why the step should stop; none while it may continue.
+#[must_use]
+pub fn stop_requested() -> Option<Stop> {
+    host::stop_requested()
+}
+
+/// Ends a step that was asked to stop: `control::proceed()?` between two pieces of work.
+///
+/// # Errors
+/// [`Failure::Cancelled`] once a stop was requested.
+pub fn proceed() -> Result<(), Failure> {
+    stop_requested().map_or(Ok(()), |_| Err(Failure::Cancelled))
+}
+
+/// Sleeps for `duration`, or until a stop is requested, which is then returned.
+pub fn wait(duration: Duration) -> Option<Stop> {
+    host::wait(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Returns what is left of the grace period; none while no stop was requested or when it has no end.
+#[must_use]
+pub fn grace_left() -> Option<Duration> {
+    host::grace_left().map(Duration::from_millis)
+}

@@ -1,0 +1,7 @@
+//! The host of a component: its imports, under the names the rest of the crate uses.
+
+pub(crate) use crate::bindings::stephost::step::context::{
+    environment, grace_millis, job_variables, work_dir,
+};
+pub(crate) use crate::bindings::stephost::step::control::{grace_left, stop_requested, wait};
+pub(crate) use crate::bindings::stephost::step::log::{emit, panicked, write};

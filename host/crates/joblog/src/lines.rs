@@ -1,0 +1,84 @@
+//! The whole way of a job's output: one masker per stream, one stamper for both.
+
+use std::time::SystemTime;
+
+use crate::mask::Masker;
+use crate::secrets::Secrets;
+use crate::stamp::{Stamper, Stream};
+
+/// Room that is kept between two writes for masked text. Short secrets make text longer; a single large
+/// write must not cost its memory for the rest of the job.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// Everything a writer of a job's log needs but the file and the clock.
+///
+/// What is appended to `ready` consists of whole stored lines, so it can be written in one go.
+pub struct JobLog {
+    secrets: Secrets,
+    out: Masker,
+    err: Masker,
+    stamper: Stamper,
+    /// Masked and not yet stamped; empty between calls.
+    masked: Vec<u8>,
+}
+
+impl JobLog {
+    /// A log that hides `secrets`.
+    pub fn new(secrets: Secrets) -> JobLog {
+        JobLog {
+            out: Masker::new(&secrets),
+            err: Masker::new(&secrets),
+            stamper: Stamper::new(),
+            masked: Vec::new(),
+            secrets,
+        }
+    }
+
+    /// Takes one write of a step and appends to `ready` every line that became final.
+    pub fn push(&mut self, stream: Stream, bytes: &[u8], now: SystemTime, ready: &mut Vec<u8>) {
+        let JobLog {
+            out,
+            err,
+            stamper,
+            masked,
+            ..
+        } = self;
+        let masker = match stream {
+            Stream::Out => out,
+            Stream::Err => err,
+        };
+        masker.push(bytes, masked);
+        stamper.push(stream, masked, now, ready);
+        masked.clear();
+        masked.shrink_to(KEPT_BYTES_MAX);
+    }
+
+    /// Ends a step, or the log: bytes that may have become a secret and unfinished lines go out. What is
+    /// pushed next begins a line.
+    pub fn flush(&mut self, now: SystemTime, ready: &mut Vec<u8>) {
+        for (stream, masker) in [(Stream::Out, &mut self.out), (Stream::Err, &mut self.err)] {
+            masker.finish(&mut self.masked);
+            self.stamper.push(stream, &self.masked, now, ready);
+            self.masked.clear();
+        }
+        self.stamper.finish(now, ready);
+    }
+
+    /// Hides `more` from now on, in what waits too.
+    pub fn add_secrets(&mut self, more: Vec<Vec<u8>>) {
+        let secrets = self.secrets.with(more);
+        if !secrets.is_same(&self.secrets) {
+            self.out.replace(&secrets);
+            self.err.replace(&secrets);
+            self.secrets = secrets;
+        }
+    }
+
+    /// Returns everything that is hidden.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+}
+
+#[cfg(test)]
+mod tests;

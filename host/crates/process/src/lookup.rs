@@ -1,0 +1,59 @@
+//! Which file is the program? Asked before the spawn, so that the spawn gets an absolute path and never searches (design D8).
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{self, Path, PathBuf},
+};
+
+use rustix::fs::{Access, access};
+
+use crate::{Plan, StartError};
+
+/// Returns the absolute path of the plan's program. With a slash it is not checked: the spawn will say what is wrong with it.
+///
+/// # Errors
+///
+/// [`StartError::NoProgram`] for an empty name, [`StartError::ProgramNotFound`] for one that no search path leads to.
+pub(crate) fn program_of(plan: &Plan) -> Result<PathBuf, StartError> {
+    let program = &plan.program;
+    if program.is_empty() {
+        return Err(StartError::NoProgram);
+    }
+    if program.as_bytes().contains(&b'/') {
+        // Fails only for an empty directory or when the host's own is gone; the spawn will fail for the same reason.
+        return Ok(path::absolute(&plan.work_dir)
+            .unwrap_or_default()
+            .join(program));
+    }
+    // A step that changes PATH chooses first; that the host's is searched too is what runners rely on (contract 5.2).
+    let of_step = plan
+        .env
+        .iter()
+        .rev()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, value)| value.clone());
+    [of_step, env::var_os("PATH")]
+        .into_iter()
+        .flatten()
+        .find_map(|search_path| search(&search_path, program))
+        .ok_or_else(|| StartError::ProgramNotFound {
+            program: program.clone(),
+        })
+}
+
+/// Returns the first executable file called `program` in the directories of `search_path`.
+///
+/// Relative ones, the empty one included, are skipped: what a job finds in its directory is not what a bare name means.
+fn search(search_path: &OsString, program: &OsStr) -> Option<PathBuf> {
+    env::split_paths(search_path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file() && is_executable(candidate))
+}
+
+/// Returns whether we may execute the file, or enter the directory.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    access(path, Access::EXEC_OK).is_ok()
+}

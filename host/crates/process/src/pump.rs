@@ -1,0 +1,204 @@
+//! Both output pipes: from the kernel to the step's `Output`, in order.
+//!
+//! Promises: bytes of one stream are handed on in the order in which they were written, as soon as they are read; nothing is
+//! buffered, so the pace is that of the output. Every future may be dropped at any await without losing a byte.
+//! Called by: the driver in `running`, and `leftovers` for pipes that were given up.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future,
+    io::{self, ErrorKind},
+    os::fd::OwnedFd,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustix::io::ioctl_fionread;
+use tokio::{
+    net::unix::pipe::Receiver,
+    time::{Instant, timeout_at},
+};
+
+use crate::{Output, Stream, phases::Patience};
+
+/// Bytes of one read: what a pipe holds by default.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The most that a pipe can hold when an ordinary user enlarged it (`/proc/sys/fs/pipe-max-size`).
+const PIPE_BYTES_MAX: u64 = 1024 * 1024;
+/// A held pipe is given up after this long without a byte (design D16).
+const LONG_SILENCE: Duration = Duration::from_millis(200);
+/// … and after this long whatever comes through it.
+const LONG_LIMIT: Duration = Duration::from_secs(1);
+/// The same when nobody is left in the group. A pipe may still be held for a moment by somebody who does not know it: the child of another
+/// start has a copy of every descriptor of the host until its `exec` closes them. (A lock around spawning would prevent
+/// this, and let one program on a hanging file system hold up every other job's start.)
+const SHORT_LIMIT: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Where bytes are between the kernel and the output; one for a thread and not one for a step: hundreds of steps may be running.
+    static CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The read ends of a step that are not at their end yet.
+pub(crate) struct Pump {
+    pipes: Vec<Pipe>,
+    output: Arc<dyn Output>,
+    /// Which pipe is looked at first; alternates, so that a loud stream cannot hide the other.
+    first: usize,
+}
+
+struct Pipe {
+    stream: Stream,
+    end: Receiver,
+}
+
+enum Got {
+    Bytes,
+    NothingNow,
+    End,
+}
+
+impl Pump {
+    /// Reads `out` and `err` into `output`.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch another descriptor.
+    pub(crate) fn new(out: OwnedFd, err: OwnedFd, output: Arc<dyn Output>) -> io::Result<Pump> {
+        let pipes = vec![
+            Pipe {
+                stream: Stream::Out,
+                end: Receiver::from_owned_fd(out)?,
+            },
+            Pipe {
+                stream: Stream::Err,
+                end: Receiver::from_owned_fd(err)?,
+            },
+        ];
+        Ok(Pump {
+            pipes,
+            output,
+            first: 0,
+        })
+    }
+
+    /// How many pipes somebody still holds, as far as was read.
+    pub(crate) fn held(&self) -> usize {
+        self.pipes.len()
+    }
+
+    /// Reads for as long as it is polled.
+    pub(crate) async fn run(&mut self) -> Infallible {
+        loop {
+            self.turn().await;
+        }
+    }
+
+    /// Reads everything that is in the pipes at this moment, asking the kernel and not the runtime, whose view may be late.
+    /// After the leader's end this is everything that the leader wrote.
+    pub(crate) fn read_what_is_there(&mut self) {
+        let output = &*self.output;
+        self.pipes.retain(|pipe| {
+            // More than this came later: an endless writer must not keep us here.
+            let there = ioctl_fionread(&pipe.end).unwrap_or(PIPE_BYTES_MAX);
+            let mut read_bytes = 0;
+            while read_bytes <= there {
+                match read_chunk(
+                    |chunk| Ok(rustix::io::read(&pipe.end, chunk)?),
+                    |bytes| {
+                        read_bytes += bytes.len() as u64;
+                        output.write(pipe.stream, bytes);
+                    },
+                ) {
+                    Got::Bytes => {}
+                    Got::NothingNow => return true,
+                    Got::End => return false,
+                }
+            }
+            true
+        });
+    }
+
+    /// Reads until all pipes are at their end, or `patience` is over.
+    pub(crate) async fn run_until_silent(&mut self, patience: Patience) {
+        let (silence, limit) = match patience {
+            Patience::Short => (SHORT_LIMIT, SHORT_LIMIT),
+            Patience::Long => (LONG_SILENCE, LONG_LIMIT),
+        };
+        let give_up = Instant::now() + limit;
+        while !self.pipes.is_empty() && Instant::now() < give_up {
+            let silent = give_up.min(Instant::now() + silence);
+            if timeout_at(silent, self.turn()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads on to nowhere until all pipes are at their end: whoever holds one goes on writing and never sees a closed pipe.
+    pub(crate) async fn run_to_nowhere(mut self) {
+        self.output = Arc::new(Nowhere);
+        while !self.pipes.is_empty() {
+            self.turn().await;
+        }
+    }
+
+    /// Hands on one chunk or sees one end. Waits for ever when no pipe is left.
+    async fn turn(&mut self) {
+        future::poll_fn(|context| self.poll_turn(context)).await;
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.first = self.first.wrapping_add(1);
+        for offset in 0..self.pipes.len() {
+            let index = (self.first.wrapping_add(offset)) % self.pipes.len();
+            let pipe = &self.pipes[index];
+            while let Poll::Ready(ready) = pipe.end.poll_read_ready(context) {
+                // `try_read` clears the readiness when there was nothing, so that the next look waits.
+                let got = match ready {
+                    Ok(()) => read_chunk(
+                        |chunk| pipe.end.try_read(chunk),
+                        |bytes| self.output.write(pipe.stream, bytes),
+                    ),
+                    // The runtime is ending; nothing will be read any more.
+                    Err(_) => Got::End,
+                };
+                match got {
+                    Got::NothingNow => continue,
+                    Got::Bytes => {}
+                    Got::End => drop(self.pipes.swap_remove(index)),
+                }
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Gives one chunk to `take`, if `read` has one.
+fn read_chunk(read: impl Fn(&mut [u8]) -> io::Result<usize>, take: impl FnOnce(&[u8])) -> Got {
+    let mut chunk = CHUNK.take();
+    chunk.resize(CHUNK_BYTES, 0);
+    let got = loop {
+        match read(&mut chunk) {
+            Ok(0) => break Got::End,
+            Ok(read_bytes) => {
+                take(&chunk[..read_bytes]);
+                break Got::Bytes;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break Got::NothingNow,
+            // No other error is known for a pipe; it would come again.
+            Err(_) => break Got::End,
+        }
+    };
+    CHUNK.set(chunk);
+    got
+}
+
+struct Nowhere;
+
+impl Output for Nowhere {
+    fn write(&self, _: Stream, _: &[u8]) {}
+}

@@ -1,0 +1,225 @@
+//! The polite and the hard stop (contract 2.3, 2.4, L01 to L04; process.md 3.2).
+
+use stephost_process::Exit;
+use tokio::{select, task::yield_now};
+
+use crate::fixture::{Witness, begin, left_by, shell, within};
+
+/// A shell line that says "ready" and does nothing until it is told to end; `wait` lets a trap run at once.
+///
+/// The child says it: a shell's child that is signalled before it has dropped the traps of its parent loses the signal.
+const IDLE: &str = "(echo ready; exec sleep 60) & wait";
+
+#[tokio::test]
+async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
+    for code in [3, 0] {
+        let (running, output) = begin(shell(&format!("trap 'echo bye; exit {code}' TERM; {IDLE}")));
+        output.line("ready").await;
+        running.stopper().terminate();
+        let report = within("the end", running.ended()).await;
+        assert_eq!(
+            (report.exit, report.signalled, report.killed),
+            (Exit::Code(code), true, false)
+        );
+        assert_eq!(output.out(), "ready\nbye\n");
+        assert_eq!(left_by(&report), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_ignores_term_is_killed() {
+    let (running, output) = begin(shell(
+        "trap '' TERM; echo ready; while :; do sleep 60; done",
+    ));
+    output.line("ready").await;
+    let stopper = running.stopper();
+    stopper.terminate();
+    stopper.kill();
+    let report = within("the end", running.ended()).await;
+    assert_eq!(
+        (report.exit, report.signalled, report.killed),
+        (Exit::Signal(9), true, true)
+    );
+    assert_eq!(report.exit.to_string(), "signal: killed");
+}
+
+#[tokio::test]
+async fn a_kill_needs_no_polite_stop_before_it() {
+    let (running, output) = begin(shell(IDLE));
+    output.line("ready").await;
+    running.stopper().kill();
+    let report = within("the end", running.ended()).await;
+    assert_eq!(
+        (report.exit, report.signalled, report.killed),
+        (Exit::Signal(9), true, true)
+    );
+}
+
+#[tokio::test]
+async fn a_background_child_dies_with_the_group() {
+    let (running, output) = begin(shell("sleep 60 & echo child $!; wait"));
+    let child = Witness::of(&output.line("child ").await);
+    running.stopper().terminate();
+    let report = within("the end", running.ended()).await;
+    assert_eq!((report.exit, report.killed), (Exit::Signal(15), false));
+    child.assert_dies();
+}
+
+#[tokio::test]
+async fn the_leaders_end_does_not_end_the_stop() {
+    // The child outlives its TERM, and says so when its leader is a zombie.
+    let (running, output) = begin(shell(
+        r#"leader=$$
+        sh -c 'trap "asked=1" TERM; echo child $$
+            until [ "$asked" ]; do sleep 0.01; done
+            until [ "$(cut -d " " -f 3 /proc/'$leader'/stat)" = Z ]; do sleep 0.01; done
+            echo leader gone; while :; do sleep 60; done' &
+        wait"#,
+    ));
+    let child = Witness::of(&output.line("child ").await);
+    let stopper = running.stopper();
+    let ended = running.ended();
+    tokio::pin!(ended);
+    stopper.terminate();
+    select! {
+        biased;
+        report = &mut ended => panic!("reported while a child lived: {report:?}"),
+        _ = output.line("leader gone") => {}
+    }
+    child.assert_lives();
+    stopper.kill();
+    let report = within("the end", ended).await;
+    assert_eq!(
+        (report.exit, report.signalled, report.killed),
+        (Exit::Signal(15), true, true)
+    );
+    child.assert_dies();
+    assert_eq!(left_by(&report), 0);
+}
+
+#[tokio::test]
+async fn a_stopped_child_runs_its_handler_for_term() {
+    // Without the first CONT the leader dies first, and HUP kills the orphaned stopped child before its handler ran.
+    for round in 0..5 {
+        let (running, output) = begin(shell(
+            r#"sh -c 'sleep 60 & trap "echo handled; exit 0" TERM; kill -STOP $$; wait' &
+            child=$!
+            i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i + 1)); done
+            until [ "$(cut -d " " -f 3 /proc/$child/stat)" = T ]; do sleep 0.01; done
+            echo stopped; wait"#,
+        ));
+        output.line("stopped").await;
+        running.stopper().terminate();
+        let report = within("the end", running.ended()).await;
+        assert!(
+            report.signalled && !report.killed,
+            "round {round}: {report:?}"
+        );
+        assert_eq!(output.out(), "stopped\nhandled\n", "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_stop_changes_nothing() {
+    let (running, output) = begin(shell(&format!(
+        "trap 'echo asked' TERM; {IDLE}; while :; do sleep 60; done"
+    )));
+    output.line("ready").await;
+    let stopper = running.stopper();
+    stopper.terminate();
+    output.line("asked").await;
+    stopper.terminate();
+    stopper.terminate();
+    stopper.kill();
+    stopper.terminate();
+    let report = within("the end", running.ended()).await;
+    assert!(report.killed);
+    assert_eq!(
+        output.out().matches("asked").count(),
+        1,
+        "TERM is sent once"
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_had_ended_before_the_stop_was_not_signalled() {
+    // The child holds the pipes, so the step is still being read when the stop comes.
+    let (running, output) = begin(shell(
+        r#"leader=$$
+        sh -c 'until [ "$(cut -d " " -f 3 /proc/'$leader'/stat)" = Z ]; do sleep 0.01; done
+            echo child $$; while :; do sleep 60; done' &
+        exit 0"#,
+    ));
+    let child = Witness::of(&output.line("child ").await);
+    running.stopper().terminate();
+    let report = within("the end", running.ended()).await;
+    assert_eq!(
+        (report.exit, report.signalled, report.killed),
+        (Exit::Code(0), false, false)
+    );
+    drop(report);
+    child.assert_dies();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_at_any_moment_gives_one_consistent_end() {
+    for round in 0..150 {
+        let (running, _) = begin(shell("sleep 0.002; exit 7"));
+        let stopper = running.stopper();
+        let ended = tokio::spawn(running.ended());
+        for _ in 0..round * 40 {
+            yield_now().await;
+        }
+        if round % 3 == 0 {
+            stopper.kill()
+        } else {
+            stopper.terminate()
+        }
+        let report = within("the end", ended).await.unwrap();
+        match report.exit {
+            Exit::Code(7) => {}
+            Exit::Signal(9) => assert!(
+                report.signalled && report.killed,
+                "round {round}: {report:?}"
+            ),
+            // The shell may say 143 for its child when only the child was hit in time; the leader gets the same signal.
+            Exit::Signal(15) => assert!(
+                report.signalled && !report.killed,
+                "round {round}: {report:?}"
+            ),
+            other => panic!("round {round}: {other:?}"),
+        }
+        assert_eq!(left_by(&report), 0, "round {round}: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_step_kills_it() {
+    let (running, output) = begin(shell(
+        "trap '' TERM; sleep 60 & echo child $!; echo leader $$; wait",
+    ));
+    let child = Witness::of(&output.line("child ").await);
+    let leader = Witness::of(&output.line("leader ").await);
+    assert_eq!(running.pid().to_string(), output.line("leader ").await);
+    drop(running);
+    leader.assert_dies();
+    child.assert_dies();
+}
+
+#[tokio::test]
+async fn dropping_the_wait_for_the_end_kills_the_step() {
+    let (running, output) = begin(shell("sleep 60 & echo child $!; wait"));
+    let child = Witness::of(&output.line("child ").await);
+    let leader = Witness::of(&running.pid().to_string());
+    {
+        let ended = running.ended();
+        tokio::pin!(ended);
+        select! {
+            biased;
+            report = &mut ended => panic!("nobody ended it: {report:?}"),
+            () = yield_now() => {}
+        }
+    }
+    leader.assert_dies();
+    child.assert_dies();
+}

@@ -1,0 +1,147 @@
+//! The command line: what a runner calls (`steps …`, contract 7.2) and what a person does.
+//!
+//! Owns arguments, exit codes ([`exit`]) and what is printed; each command is a file. stdout is for results,
+//! stderr for everything else. Under `steps` nothing but the contract's bytes is written.
+
+mod bootstrap;
+pub(crate) mod exit;
+mod proxy;
+mod recover;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use exit::Failure;
+
+/// How long a drain waits for running jobs, unless told otherwise.
+const DRAIN_DEFAULT: &str = "10m";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "stephost",
+    version,
+    about = "A step host for CI runners: builtin steps in a sandbox, native steps that leave nothing behind",
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a CI runner calls inside a job's container
+    #[command(subcommand, arg_required_else_help = true)]
+    Steps(StepsCommand),
+    /// Print the version and what it was built for
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum StepsCommand {
+    /// Listen for jobs; with CMD, until CMD ends
+    Serve(ServeArguments),
+    /// Connect stdin and stdout to a running host
+    Proxy {
+        /// Socket of the host
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
+    /// Copy this program to FILE, and what lies in its directory `<program>.d`
+    Bootstrap {
+        /// Where to
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArguments {
+    /// Socket to listen at
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Append the operator's log to this file; there is none otherwise
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+    /// How long running jobs may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = DRAIN_DEFAULT, value_parser = duration)]
+    drain_timeout: Duration,
+    /// Program to run once the first byte arrives on stdin; its exit code is ours
+    #[arg(
+        value_name = "CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<OsString>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "use a duration like 90s or 10m".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// Does what the arguments say; returns the exit code.
+pub(crate) fn run() -> u8 {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match recover::arguments(given) {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::report(&Failure::usage(error)),
+    };
+    let parsed = match Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(help) => {
+            // Help goes to stdout, errors to stderr; that a stream is closed changes nothing.
+            let _ = help.print();
+            return if help.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::FINE
+            };
+        }
+    };
+    let done = match parsed.command {
+        Command::Version => {
+            println!(
+                "stephost {} ({})",
+                env!("CARGO_PKG_VERSION"),
+                std::env::consts::ARCH
+            );
+            Ok(exit::FINE)
+        }
+        Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
+        Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
+        Command::Steps(StepsCommand::Bootstrap { file }) => bootstrap::bootstrap(&file),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => exit::report(&failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_serve_belongs_to_the_command() {
+        let parsed = Arguments::try_parse_from([
+            "stephost", "steps", "serve", "--socket", "/s", "sh", "-c", "x",
+        ]);
+        let Command::Steps(StepsCommand::Serve(serve)) = parsed.unwrap().command else {
+            panic!("another command");
+        };
+        assert_eq!(serve.socket, Some(PathBuf::from("/s")));
+        assert_eq!(serve.command, ["sh", "-c", "x"]);
+    }
+}

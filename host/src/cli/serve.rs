@@ -1,0 +1,207 @@
+//! `steps serve`: listen, say so, serve until told to end.
+//!
+//! The marker line on stderr is what a runner waits for (contract 7.3); nothing may end with exit code 0
+//! before it, because to a runner that means that the job has succeeded (design D13). With a command, the
+//! host lives as long as the command does, and ends with its exit code.
+
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::ServeArguments;
+use super::exit::{self, Failure};
+use crate::jobs::Jobs;
+use crate::run::Functions;
+use crate::server::listen::ListenError;
+use crate::server::{self, Drain, listen};
+use crate::{config, observe};
+
+/// Time between the polite signal and the kill for the command (contract 2.4).
+const COMMAND_GRACE: Duration = Duration::from_secs(5);
+/// How long the command's first byte may be looked for before signals are looked at again.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// Serves until a signal, or until the command has ended.
+pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
+    observe::start(arguments.log_file.as_deref())
+        .context("opening the operator's log")
+        .map_err(Failure::cannot_create)?;
+    if let Err(error) = stephost_process::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+        .map_err(Failure::internal)?;
+    let code = runtime.block_on(serving(arguments));
+    // Blocking work that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
+    let (listener, path) =
+        listen::listen(arguments.socket.as_deref()).map_err(|error| match error {
+            ListenError::Io { .. } => Failure::cannot_create(error),
+            _ => Failure::usage(error),
+        })?;
+    config::announce_socket(&path);
+    let functions = Functions::shipped()
+        .context("starting the sandbox")
+        .map_err(Failure::internal)?;
+    let jobs = Arc::new(Jobs::new(Arc::new(functions)));
+    let (drain, drain_heard) = watch::channel(Drain::No);
+    let signals = watch_signals(drain.clone())
+        .context("listening for signals")
+        .map_err(Failure::internal)?;
+
+    // The marker, in one write, so that nothing can come between its parts.
+    let marker = format!("step-runner is listening on socket {}\n", path.display());
+    std::io::stderr()
+        .write_all(marker.as_bytes())
+        .context("saying where the host listens")
+        .map_err(Failure::cannot_create)?;
+
+    let serving = server::serve(listener, jobs, drain_heard.clone(), arguments.drain_timeout);
+    let command = async {
+        let code = match arguments.command.split_first() {
+            None => None,
+            Some((program, rest)) => Some(run_command(program, rest, drain_heard).await),
+        };
+        match code {
+            None => std::future::pending().await,
+            Some(code) => {
+                drain.send_replace(Drain::Patient);
+                code
+            }
+        }
+    };
+    let mut command = std::pin::pin!(command);
+    let mut serving = std::pin::pin!(serving);
+    let (code, served) = tokio::select! {
+        served = &mut serving => (None, served),
+        code = &mut command => (Some(code), serving.await),
+    };
+    signals.abort();
+    // The socket is ours; that somebody removed it first is as good.
+    let _ = std::fs::remove_file(&path);
+    served.context("serving").map_err(Failure::internal)?;
+    match code {
+        Some(code) => code,
+        None => Ok(exit::FINE),
+    }
+}
+
+/// The first SIGTERM or SIGINT drains patiently, the second at once.
+fn watch_signals(drain: watch::Sender<Drain>) -> std::io::Result<tokio::task::JoinHandle<()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            drain.send_modify(|drain| {
+                *drain = match drain {
+                    Drain::No => Drain::Patient,
+                    Drain::Patient | Drain::Now => Drain::Now,
+                };
+            });
+        }
+    }))
+}
+
+/// Runs the command once stdin has a first byte for it; 0 if stdin ends before.
+async fn run_command(
+    program: &std::ffi::OsStr,
+    arguments: &[std::ffi::OsString],
+    mut drain: watch::Receiver<Drain>,
+) -> Result<u8, Failure> {
+    let input = tokio::task::spawn_blocking({
+        let drain = drain.clone();
+        move || has_input(&drain)
+    });
+    if !input.await.unwrap_or(false) {
+        return Ok(exit::FINE);
+    }
+    let mut command = std::process::Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(config::host_environment())
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .process_group(0);
+    let mut child = tokio::process::Command::from(command)
+        .spawn()
+        .with_context(|| format!("starting {}", program.display()))
+        .map_err(Failure::unavailable)?;
+    let group = child
+        .id()
+        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let status = tokio::select! {
+        status = child.wait() => status,
+        _ = drain.wait_for(|drain| *drain != Drain::No) => {
+            // The leader is not reaped yet, so the group is still its own.
+            signal_group(group, Signal::TERM);
+            match tokio::time::timeout(COMMAND_GRACE, child.wait()).await {
+                Ok(status) => status,
+                Err(_) => {
+                    signal_group(group, Signal::KILL);
+                    child.wait().await
+                }
+            }
+        }
+    };
+    let status = status
+        .context("waiting for the command")
+        .map_err(Failure::internal)?;
+    Ok(code(status))
+}
+
+fn signal_group(group: Option<Pid>, signal: Signal) {
+    if let Some(group) = group {
+        // A group that is gone needs no signal.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// The exit code of a command as a shell would give it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(exit::INTERNAL)
+}
+
+/// Waits until stdin has a byte, without taking it. False when it ends before, or a drain begins.
+fn has_input(drain: &watch::Receiver<Drain>) -> bool {
+    let stdin = std::io::stdin();
+    let timeout = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: ROUND.as_nanos() as i64,
+    };
+    while *drain.borrow() == Drain::No {
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            // Readable with nothing to read is the end; so is a descriptor that cannot say, like /dev/null.
+            Ok(_) => return rustix::io::ioctl_fionread(stdin.as_fd()).is_ok_and(|bytes| bytes > 0),
+            Err(_) => return false,
+        }
+    }
+    false
+}

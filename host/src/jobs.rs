@@ -1,0 +1,315 @@
+//! The registry: every job the host knows, by its id.
+//!
+//! Owns the only map of jobs and the two phases in which a job enters it: an id is reserved first, the job
+//! is made second, so that two calls with one id start one job, and a job that cannot be made leaves no
+//! trace (contract 1.7, design D3). Everybody who meets a reservation waits for its outcome. A job whose
+//! host code panicked stays as a tombstone that answers truthfully until it is closed (design D2).
+//!
+//! Never runs a step, never reads a clock for a decision: that is the [`driver`]'s, one task per job.
+//! Called by `server`. Locks are held for map operations only, never over foreign code or an await.
+
+mod driver;
+mod prepare;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use stephost_job::{JobId, StopReason};
+use tokio::sync::watch;
+
+use crate::logfile::LogReader;
+use crate::run::Functions;
+
+pub(crate) use driver::{JobView, Life};
+pub(crate) use prepare::{RefusedJob, Submission, Variable};
+
+use driver::Job;
+
+/// Why a call about a job has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LookupError {
+    /// No job of that id is registered.
+    #[error("no job `{0}`: it was never run here, or it was closed")]
+    Unknown(JobId),
+    /// The host broke while it handled this job; the text names the incident.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Why Run did not start a job.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The job cannot be made; nothing of it is left.
+    #[error(transparent)]
+    Refused(#[from] RefusedJob),
+    /// The id belongs to a job that the host broke; it must be closed first.
+    #[error("job `{0}` is broken by an internal error; close it before its id is used again")]
+    Broken(JobId),
+    /// The host takes no new jobs.
+    #[error("the step host is shutting down and takes no new jobs")]
+    Draining,
+}
+
+/// What Run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// A new job.
+    New,
+    /// Nothing: the id was registered already.
+    Already,
+}
+
+enum Slot {
+    /// Somebody makes the job; the receiver sees when that is over.
+    Reserved(watch::Receiver<()>),
+    /// The job.
+    Made(Arc<Job>),
+}
+
+struct Registry {
+    slots: HashMap<JobId, Slot>,
+    draining: bool,
+}
+
+/// All jobs of this host.
+pub(crate) struct Jobs {
+    registry: Mutex<Registry>,
+    functions: Arc<Functions>,
+    /// Changes whenever a job enters, ends or leaves.
+    changed: watch::Sender<()>,
+}
+
+/// A reserved id. Dropping it, in a panic too, frees the id and wakes who waits for it.
+struct Reservation<'a> {
+    jobs: &'a Jobs,
+    id: JobId,
+    /// Closed by the drop, which is what the waiting see.
+    _over: watch::Sender<()>,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut registry = self.jobs.lock();
+        if let Some(Slot::Reserved(_)) = registry.slots.get(&self.id) {
+            registry.slots.remove(&self.id);
+        }
+    }
+}
+
+impl Jobs {
+    /// An empty registry whose jobs call `functions`.
+    pub(crate) fn new(functions: Arc<Functions>) -> Jobs {
+        let registry = Registry {
+            slots: HashMap::new(),
+            draining: false,
+        };
+        Jobs {
+            registry: Mutex::new(registry),
+            functions,
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Registers and starts the job that `submission` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`]; the id is free again then, and nothing of the job is left.
+    pub(crate) async fn run(&self, submission: Submission) -> Result<Started, RunError> {
+        let id = submission.id.clone();
+        let reservation = loop {
+            match self.reserve(&id)? {
+                Reserve::Mine(reservation) => break reservation,
+                // The one before us may still fail; then it is our turn.
+                Reserve::Wait(mut over) => while over.changed().await.is_ok() {},
+                Reserve::Registered => {
+                    tracing::warn!(job.id = %id, "Run of a registered id: nothing started");
+                    return Ok(Started::Already);
+                }
+            }
+        };
+        let prepared = prepare::prepare(submission, Arc::clone(&self.functions)).await?;
+        let job = Job::start(prepared, self.changed.clone());
+        self.lock().slots.insert(id, Slot::Made(job));
+        drop(reservation);
+        self.changed.send_replace(());
+        Ok(Started::New)
+    }
+
+    fn reserve(&self, id: &JobId) -> Result<Reserve<'_>, RunError> {
+        let mut registry = self.lock();
+        let draining = registry.draining;
+        match registry.slots.entry(id.clone()) {
+            MapEntry::Occupied(slot) => match slot.get() {
+                Slot::Reserved(over) => Ok(Reserve::Wait(over.clone())),
+                Slot::Made(job) if job.broken().is_some() => Err(RunError::Broken(id.clone())),
+                Slot::Made(_) => Ok(Reserve::Registered),
+            },
+            MapEntry::Vacant(_) if draining => Err(RunError::Draining),
+            MapEntry::Vacant(slot) => {
+                let over = watch::Sender::new(());
+                slot.insert(Slot::Reserved(over.subscribe()));
+                Ok(Reserve::Mine(Reservation {
+                    jobs: self,
+                    id: id.clone(),
+                    _over: over,
+                }))
+            }
+        }
+    }
+
+    /// The job of this id, after whoever makes it is done.
+    async fn find(&self, id: &JobId) -> Option<Arc<Job>> {
+        loop {
+            let mut over = match self.lock().slots.get(id) {
+                None => return None,
+                Some(Slot::Made(job)) => return Some(Arc::clone(job)),
+                Some(Slot::Reserved(over)) => over.clone(),
+            };
+            while over.changed().await.is_ok() {}
+        }
+    }
+
+    async fn known(&self, id: &JobId) -> Result<Arc<Job>, LookupError> {
+        self.find(id)
+            .await
+            .ok_or_else(|| LookupError::Unknown(id.clone()))
+    }
+
+    /// The log of a job.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`].
+    pub(crate) async fn log(&self, id: &JobId) -> Result<LogReader, LookupError> {
+        let job = self.known(id).await?;
+        match job.broken() {
+            Some(incident) => Err(LookupError::Broken(incident)),
+            None => Ok(job.log()),
+        }
+    }
+
+    /// How a job is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`].
+    pub(crate) async fn status(&self, id: &JobId) -> Result<JobView, LookupError> {
+        let job = self.known(id).await?;
+        match job.broken() {
+            Some(incident) => Err(LookupError::Broken(incident)),
+            None => Ok(job.view()),
+        }
+    }
+
+    /// How every job is doing, broken ones included.
+    pub(crate) fn list(&self) -> Vec<JobView> {
+        let registry = self.lock();
+        let made = registry.slots.values().filter_map(|slot| match slot {
+            Slot::Made(job) => Some(job.view()),
+            Slot::Reserved(_) => None,
+        });
+        made.collect()
+    }
+
+    /// Asks a job to stop politely. Returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError::Unknown`].
+    pub(crate) async fn cancel(&self, id: &JobId) -> Result<(), LookupError> {
+        self.known(id).await?.stop(StopReason::Cancel);
+        Ok(())
+    }
+
+    /// Ends a job and frees its id. Unknown ids are fine. Waits until the job is over, at the latest until
+    /// its grace and the margin of the contract have passed; what is still dying then goes on without id.
+    pub(crate) async fn close(&self, id: &JobId) {
+        let Some(job) = self.find(id).await else {
+            return;
+        };
+        job.stop(StopReason::Close);
+        job.closed().await;
+        let mut registry = self.lock();
+        // Another Close may have been faster, and the id may be a new job's by now.
+        if let MapEntry::Occupied(slot) = registry.slots.entry(id.clone())
+            && matches!(slot.get(), Slot::Made(made) if Arc::ptr_eq(made, &job))
+        {
+            slot.remove();
+        }
+        drop(registry);
+        self.changed.send_replace(());
+    }
+
+    /// Takes no new jobs from now on.
+    pub(crate) fn refuse_new(&self) {
+        self.lock().draining = true;
+    }
+
+    /// Waits until no job runs.
+    pub(crate) async fn idle(&self) {
+        self.until(|slots| {
+            slots
+                .values()
+                .all(|slot| matches!(slot, Slot::Made(job) if job.is_over()))
+        })
+        .await;
+    }
+
+    /// Waits until every job was closed.
+    pub(crate) async fn all_closed(&self) {
+        self.until(HashMap::is_empty).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&HashMap<JobId, Slot>) -> bool) {
+        let mut changed = self.changed.subscribe();
+        while !reached(&self.lock().slots) {
+            changed.borrow_and_update();
+            if reached(&self.lock().slots) || changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stops every job as a Close would, and keeps them for who asks how they ended. Returns when all are
+    /// over or their grace has passed.
+    pub(crate) async fn stop_all(&self) {
+        let jobs: Vec<Arc<Job>> = self
+            .lock()
+            .slots
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Made(job) => Some(Arc::clone(job)),
+                Slot::Reserved(_) => None,
+            })
+            .collect();
+        futures_util::future::join_all(jobs.iter().map(|job| async {
+            job.stop(StopReason::Close);
+            job.closed().await;
+        }))
+        .await;
+    }
+
+    /// Longest time that [`Jobs::stop_all`] can take.
+    pub(crate) fn grace_left(&self) -> Duration {
+        let registry = self.lock();
+        let jobs = registry.slots.values().filter_map(|slot| match slot {
+            Slot::Made(job) => Some(job.closes_within()),
+            Slot::Reserved(_) => None,
+        });
+        jobs.max().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        // Every change under this lock is one map operation, so a panic cannot leave half of one.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Reserve<'a> {
+    Mine(Reservation<'a>),
+    Wait(watch::Receiver<()>),
+    Registered,
+}

@@ -1,0 +1,21 @@
+//! `stephost`: a step host for CI runners.
+//!
+//! A runner's Run call comes in over a unix socket (`server`), becomes a job (`jobs`), whose steps run
+//! (`run`: natively through `stephost_process`, in the sandbox through `stephost_sandbox`), whose log
+//! streams out (`logfile`). Modules use each other downwards only, in this order: cli, server, jobs, run,
+//! logfile; `cargo xtask tidy` checks it against docs/ARCHITECTURE.md.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod clock;
+mod config;
+mod jobs;
+mod logfile;
+mod observe;
+mod run;
+mod server;
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(cli::run())
+}

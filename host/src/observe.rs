@@ -1,0 +1,42 @@
+//! The operator's log: where it goes, and what a panic writes there.
+//!
+//! Under `steps` there is none unless a file is named: stderr ends up in the job's log (design D13). Field
+//! names are those of the style guide: `job.id`, `rpc.method`, `grpc.code`, `error.kind`, `wasm.trap`. Never
+//! logged: values of variables, arguments, environment.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Mutex;
+
+use tracing_subscriber::filter::LevelFilter;
+
+/// Sends the operator's log to `file`, or nowhere.
+///
+/// # Errors
+///
+/// When the file cannot be opened.
+pub(crate) fn start(file: Option<&Path>) -> io::Result<()> {
+    if let Some(path) = file {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)?;
+        tracing_subscriber::fmt()
+            .with_writer(Mutex::new(file))
+            .with_ansi(false)
+            .with_max_level(LevelFilter::INFO)
+            .init();
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        // The payload may hold a value of a job, so only the place is told.
+        tracing::error!(error.kind = "internal", place, "the host panicked");
+    }));
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! Walks the tree of a job's functions and runs its leaves.
+//!
+//! Owns the order of things: which environment, inputs and names a step sees, what becomes of its outputs
+//! and exports, when the walk ends (contract 5, 3.6, 3.7). This is the only recursion over steps, bounded by
+//! [`DEPTH_MAX`]. Promises: nothing is loaded before it is reached; a stop that arrives between two steps
+//! keeps the second from starting; every error names the steps it passed through, outer to inner.
+//!
+//! Never knows about gRPC or ids, never decides when a job must stop: it obeys [`StopLevel`]. Called by
+//! `jobs::driver`. Leaves: [`exec`] and [`script`] use `process`, [`builtin`] uses `sandbox`.
+
+mod builtin;
+mod environment;
+mod exec;
+mod fetch;
+mod outputs;
+mod scope;
+mod script;
+pub(crate) mod workspace;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use stephost_expr::{ExpressionError, Value};
+use stephost_job::{Ending, StopReason};
+use stephost_joblog::Stream;
+use stephost_process::Leftovers;
+use stephost_steps::{
+    Body, Call, Composite, Env, Function, Name, Outputs as DeclaredOutputs, Spec, Step,
+};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::logfile::LogWriter;
+
+pub(crate) use builtin::Functions;
+pub(crate) use environment::{Environment, name_fault};
+
+use scope::StepScope;
+use workspace::Workspace;
+
+/// Deepest nesting of functions. Deeper ones are a function that calls itself.
+pub(crate) const DEPTH_MAX: usize = 64;
+
+/// How hard a job is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopLevel {
+    /// Not at all.
+    None,
+    /// Politely; the kill follows at `kill_at`.
+    Polite {
+        /// Who asked.
+        reason: StopReason,
+        /// When patience ends.
+        kill_at: Instant,
+    },
+    /// At once.
+    Kill {
+        /// Who asked first.
+        reason: StopReason,
+    },
+}
+
+/// What every step of one job shares.
+pub(crate) struct JobContext {
+    pub(crate) log: Arc<LogWriter>,
+    pub(crate) workspace: Workspace,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) work_dir: PathBuf,
+    /// Job variables as an object of strings; of file variables the path.
+    pub(crate) variables: Value,
+    pub(crate) environment: Environment,
+    pub(crate) grace: Duration,
+    /// Whether error texts may quote lines that a step wrote (CI_STEPS_DEBUG).
+    pub(crate) quote_lines: bool,
+    pub(crate) stop: watch::Receiver<StopLevel>,
+    /// Processes that outlived their step on purpose; the job's end is theirs.
+    pub(crate) leftovers: Mutex<Vec<Leftovers>>,
+}
+
+/// How the walk ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// What the steps came to by themselves.
+    pub(crate) ending: Ending,
+    /// A step was signalled before it ended, or was not started, because of a stop.
+    pub(crate) interrupted: bool,
+}
+
+/// Values of a function's outputs.
+type Outputs = BTreeMap<Name, Value>;
+
+/// Why the walk goes no further.
+#[derive(Debug)]
+struct Halt {
+    ending: Ending,
+    interrupted: bool,
+}
+
+impl Halt {
+    /// A step failed by itself.
+    fn failed(message: impl Into<String>) -> Halt {
+        let ending = Ending::Failed {
+            message: message.into(),
+            exit_status: None,
+        };
+        Halt {
+            ending,
+            interrupted: false,
+        }
+    }
+
+    /// An expression of `part` cannot be evaluated.
+    fn expression(part: &str, error: &ExpressionError) -> Halt {
+        Halt::failed(format!("{part}: {error}"))
+    }
+
+    fn within(self, step: &Name) -> Halt {
+        Halt {
+            ending: self.ending.within(step.as_str()),
+            interrupted: self.interrupted,
+        }
+    }
+}
+
+/// One function being run: what it is and what it sees.
+struct Frame<'a> {
+    function: &'a Function,
+    /// Name of the step that runs it.
+    name: &'a str,
+    /// Directory of its definition.
+    dir: &'a Path,
+    inputs: BTreeMap<Name, Value>,
+    environment: Environment,
+    depth: usize,
+}
+
+impl JobContext {
+    /// Runs the job's function to its end.
+    pub(crate) async fn run(&self, function: Arc<Function>) -> Outcome {
+        let inputs = match function.spec.check_inputs(BTreeMap::new()) {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                let ending = Ending::Failed {
+                    message: error.to_string(),
+                    exit_status: None,
+                };
+                return Outcome {
+                    ending,
+                    interrupted: false,
+                };
+            }
+        };
+        let frame = Frame {
+            function: &function,
+            name: "job",
+            dir: &self.work_dir,
+            inputs,
+            environment: self.environment.clone(),
+            depth: 0,
+        };
+        match self.function(frame).await {
+            Ok(_) => Outcome {
+                ending: Ending::Success,
+                interrupted: false,
+            },
+            Err(halt) => Outcome {
+                ending: halt.ending,
+                interrupted: halt.interrupted,
+            },
+        }
+    }
+
+    fn function<'a>(&'a self, frame: Frame<'a>) -> BoxFuture<'a, Result<Outputs, Halt>> {
+        Box::pin(async move {
+            self.hide(frame.inputs.values());
+            let outputs = match &frame.function.definition.body {
+                Body::Exec(program) => self.exec(&frame, program).await?,
+                Body::Run(composite) => self.composite(&frame, composite).await?,
+            };
+            self.hide(outputs.values());
+            Ok(outputs)
+        })
+    }
+
+    /// Keeps sensitive values out of the log from now on.
+    fn hide<'a>(&self, values: impl Iterator<Item = &'a Value>) {
+        let mut texts = Vec::new();
+        for value in values.filter(|value| value.is_sensitive()) {
+            value.sensitive_texts(&mut texts);
+        }
+        self.log
+            .add_secrets(texts.into_iter().map(String::into_bytes).collect());
+    }
+
+    async fn composite(&self, frame: &Frame<'_>, composite: &Composite) -> Result<Outputs, Halt> {
+        let mut scope = self.scope(frame);
+        let env = evaluate_env(&frame.function.definition.env, &scope, "expand env")?;
+        let environment = frame.environment.with(env);
+        scope.environment(&environment);
+        for step in &composite.steps {
+            let outputs = self
+                .item(step, frame, &scope, &environment)
+                .await
+                .map_err(|halt| halt.within(&step.name))?;
+            scope.record(&step.name, outputs);
+            // Exports of the step are visible from here on.
+            scope.environment(&environment);
+        }
+        composite_outputs(&frame.function.spec, composite, &scope)
+    }
+
+    async fn item(
+        &self,
+        step: &Step,
+        frame: &Frame<'_>,
+        scope: &StepScope,
+        environment: &Environment,
+    ) -> Result<Outputs, Halt> {
+        self.check_not_stopped()?;
+        let env = evaluate_env(&step.env, scope, "expand env")?;
+        let environment = environment.with(env);
+        let mut inputs = BTreeMap::new();
+        for (name, tree) in &step.inputs {
+            let value = tree.evaluate(scope).map_err(|error| {
+                Halt::failed(format!("failed to load: expand input {name}: {error}"))
+            })?;
+            inputs.insert(name.clone(), value);
+        }
+        let name = step.name.as_str();
+        match &step.call {
+            Call::Script(text) => {
+                self.started(name);
+                self.script(text, scope, &environment).await
+            }
+            Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
+            Call::Function(reference) => match self.resolve(reference, frame.dir, scope).await? {
+                fetch::Target::Function(loaded) => {
+                    if frame.depth + 1 >= DEPTH_MAX {
+                        return Err(Halt::failed(format!(
+                            "functions are nested deeper than {DEPTH_MAX}; does one call itself?"
+                        )));
+                    }
+                    for warning in &loaded.warnings {
+                        self.log.line(Stream::Err, &format!("warning: {warning}"));
+                    }
+                    let inputs = loaded
+                        .function
+                        .spec
+                        .check_inputs(inputs)
+                        .map_err(|error| Halt::failed(error.to_string()))?;
+                    self.function(Frame {
+                        function: &loaded.function,
+                        name,
+                        dir: &loaded.dir,
+                        inputs,
+                        environment,
+                        depth: frame.depth + 1,
+                    })
+                    .await
+                }
+                fetch::Target::Builtin(builtin) => {
+                    self.builtin(name, &builtin, inputs, &environment).await
+                }
+            },
+        }
+    }
+
+    /// The line that a runner's users look for.
+    fn started(&self, name: &str) {
+        self.log
+            .line(Stream::Out, &format!("Running step name={name}"));
+    }
+
+    /// A step must not start once somebody asked the job to stop.
+    fn check_not_stopped(&self) -> Result<(), Halt> {
+        if *self.stop.borrow() == StopLevel::None {
+            return Ok(());
+        }
+        let ending = Ending::Cancelled {
+            message: "not started".to_owned(),
+        };
+        Err(Halt {
+            ending,
+            interrupted: true,
+        })
+    }
+
+    fn stopped(&self) -> bool {
+        *self.stop.borrow() != StopLevel::None
+    }
+
+    fn keep(&self, leftovers: Leftovers) {
+        self.leftovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(leftovers);
+    }
+
+    fn scope(&self, frame: &Frame<'_>) -> StepScope {
+        StepScope::new(
+            &frame.inputs,
+            &self.variables,
+            &frame.environment,
+            &self.work_dir,
+            frame.dir,
+        )
+    }
+}
+
+/// Evaluates the entries of an `env` in the order in which they are written; none sees another.
+fn evaluate_env(env: &Env, scope: &StepScope, part: &str) -> Result<BTreeMap<String, Value>, Halt> {
+    let mut values = BTreeMap::new();
+    for (key, value) in &env.0 {
+        let key = key
+            .evaluate_text(scope)
+            .map_err(|error| Halt::expression(part, &error))?;
+        let key = key.as_str().unwrap_or_default().to_owned();
+        if let Some(fault) = name_fault(&key) {
+            return Err(Halt::failed(format!("{part}: {fault}")));
+        }
+        let value = value
+            .evaluate_text(scope)
+            .map_err(|error| Halt::failed(format!("{part}: {key}: {error}")))?;
+        values.insert(key, value);
+    }
+    Ok(values)
+}
+
+fn composite_outputs(
+    spec: &Spec,
+    composite: &Composite,
+    scope: &StepScope,
+) -> Result<Outputs, Halt> {
+    if let Some(delegate) = &composite.delegate {
+        return scope.outputs_of(delegate).cloned().ok_or_else(|| {
+            Halt::failed(format!("could not find step `{delegate}` to delegate to"))
+        });
+    }
+    let mut outputs = BTreeMap::new();
+    for (name, tree) in &composite.outputs {
+        let value = tree
+            .evaluate(scope)
+            .map_err(|error| Halt::failed(format!("output {name}: {error}")))?;
+        outputs.insert(name.clone(), value);
+    }
+    match &spec.outputs {
+        DeclaredOutputs::Declared(_) => spec
+            .check_outputs(outputs)
+            .map_err(|error| Halt::failed(error.to_string())),
+        DeclaredOutputs::Delegate => Ok(outputs),
+    }
+}

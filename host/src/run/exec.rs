@@ -1,0 +1,241 @@
+//! A leaf that is a native program (contract 5.1, 5.2): expand, start, obey stops, read what it left.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stephost_job::Ending;
+use stephost_joblog::Stream;
+use stephost_process::{Exit, Output, Plan, Report, Stopper};
+use stephost_steps::{Env, Exec, Outputs as DeclaredOutputs, Spec};
+use tokio::time::Instant;
+
+use super::scope::StepScope;
+use super::workspace::WorkFile;
+use super::{Environment, Frame, Halt, JobContext, Outputs, StopLevel, evaluate_env, outputs};
+use crate::logfile::LogWriter;
+
+/// What a program prints goes into the job's log.
+pub(super) struct StepOutput(pub(super) Arc<LogWriter>);
+
+impl Output for StepOutput {
+    fn write(&self, stream: stephost_process::Stream, bytes: &[u8]) {
+        let stream = match stream {
+            stephost_process::Stream::Out => Stream::Out,
+            stephost_process::Stream::Err => Stream::Err,
+        };
+        self.0.write(stream, bytes);
+    }
+}
+
+/// A program and where it runs, expanded.
+pub(super) struct Command {
+    /// Program and arguments; at least the program.
+    pub(super) argv: Vec<String>,
+    pub(super) work_dir: PathBuf,
+    pub(super) environment: Environment,
+    /// Patience of the function itself, when shorter than the job's.
+    pub(super) cancel_timeout: Option<Duration>,
+    /// Stands before every error of it.
+    pub(super) part: &'static str,
+}
+
+/// The files of one step.
+pub(super) struct StepFiles<'a> {
+    pub(super) output: WorkFile<'a>,
+    pub(super) export: WorkFile<'a>,
+}
+
+impl JobContext {
+    pub(super) async fn exec(&self, frame: &Frame<'_>, exec: &Exec) -> Result<Outputs, Halt> {
+        self.check_not_stopped()?;
+        self.started(frame.name);
+        let files = self.files()?;
+        let mut scope = self.scope(frame);
+        scope.files(&files.output.path(), &files.export.path());
+        let environment = self.own_environment(frame, &mut scope)?;
+        let command = self.expand(exec, &scope, environment)?;
+        self.program(command).await?;
+        let outputs = self.read_outputs(&files.output, &frame.function.spec)?;
+        self.read_exports(&files.export, &frame.environment)?;
+        Ok(outputs)
+    }
+
+    /// The files a step writes outputs and exports to, empty.
+    pub(super) fn files(&self) -> Result<StepFiles<'_>, Halt> {
+        let make = || {
+            self.workspace.file().map_err(|error| {
+                Halt::failed(format!("creating the step's files: {}", error.kind()))
+            })
+        };
+        Ok(StepFiles {
+            output: make()?,
+            export: make()?,
+        })
+    }
+
+    fn own_environment(
+        &self,
+        frame: &Frame<'_>,
+        scope: &mut StepScope,
+    ) -> Result<Environment, Halt> {
+        let env: &Env = &frame.function.definition.env;
+        let environment = frame
+            .environment
+            .with(evaluate_env(env, scope, "expand step env")?);
+        scope.environment(&environment);
+        Ok(environment)
+    }
+
+    fn expand(
+        &self,
+        exec: &Exec,
+        scope: &StepScope,
+        environment: Environment,
+    ) -> Result<Command, Halt> {
+        let expand = |template: &stephost_expr::Template| -> Result<String, Halt> {
+            let value = template
+                .evaluate_text(scope)
+                .map_err(|error| Halt::expression("exec", &error))?;
+            Ok(value.to_text())
+        };
+        let argv = exec
+            .command
+            .iter()
+            .map(expand)
+            .collect::<Result<Vec<_>, _>>()?;
+        let work_dir = match &exec.work_dir {
+            // A relative directory is one below the job's.
+            Some(template) => self.work_dir.join(expand(template)?),
+            None => self.work_dir.clone(),
+        };
+        Ok(Command {
+            argv,
+            work_dir,
+            environment,
+            cancel_timeout: exec.cancel_timeout,
+            part: "exec",
+        })
+    }
+
+    /// Runs a program to its end.
+    pub(super) async fn program(&self, command: Command) -> Result<(), Halt> {
+        let Command {
+            argv,
+            work_dir,
+            environment,
+            cancel_timeout,
+            part,
+        } = command;
+        let mut argv = argv.into_iter().map(Into::into);
+        let plan = Plan {
+            program: argv.next().unwrap_or_default(),
+            args: argv.collect(),
+            env: environment.for_process(),
+            work_dir,
+        };
+        let output = Arc::new(StepOutput(Arc::clone(&self.log)));
+        let running = stephost_process::start(plan, output)
+            .map_err(|error| Halt::failed(format!("{part}: {error}")))?;
+        let stopper = running.stopper();
+        let report = {
+            let mut ended = std::pin::pin!(running.ended());
+            tokio::select! {
+                report = &mut ended => report,
+                () = self.pass_stops_on(&stopper, cancel_timeout) => ended.await,
+            }
+        };
+        self.log.flush();
+        self.judge(report, part)
+    }
+
+    /// Hands stops to the process, first the polite one, then the kill. Returns after the kill.
+    async fn pass_stops_on(&self, stopper: &Stopper, cancel_timeout: Option<Duration>) {
+        let mut stop = self.stop.clone();
+        loop {
+            let level = *stop.borrow_and_update();
+            let own_patience = match level {
+                StopLevel::None => None,
+                StopLevel::Polite { .. } => {
+                    stopper.terminate();
+                    // Bounded by the job's patience, whose end arrives as a kill.
+                    cancel_timeout.and_then(|patience| Instant::now().checked_add(patience))
+                }
+                StopLevel::Kill { .. } => {
+                    stopper.kill();
+                    return;
+                }
+            };
+            let changed = stop.changed();
+            let over = match own_patience {
+                Some(at) => tokio::time::timeout_at(at, changed).await,
+                None => Ok(changed.await),
+            };
+            match over {
+                Ok(Ok(())) => {}
+                // The driver is gone, so nobody waits for this step any more; or its patience has passed.
+                Ok(Err(_)) | Err(_) => {
+                    stopper.kill();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn judge(&self, report: Report, part: &str) -> Result<(), Halt> {
+        if report.background > 0 {
+            self.log.line(
+                Stream::Err,
+                "a background process still holds the step's output; the step does not wait for it",
+            );
+        }
+        if let Some(leftovers) = report.leftovers {
+            self.keep(leftovers);
+        }
+        let ending = match report.exit {
+            Exit::Code(0) if !report.signalled => return Ok(()),
+            Exit::Code(0) => Ending::Cancelled {
+                message: format!("{part}: stopped"),
+            },
+            Exit::Code(code) => Ending::Failed {
+                message: part.to_owned(),
+                exit_status: Some(code),
+            },
+            Exit::Signal(_) | Exit::Dumped(_) => Ending::Failed {
+                message: format!("{part}: {}", report.exit),
+                exit_status: None,
+            },
+        };
+        Err(Halt {
+            ending,
+            interrupted: report.signalled,
+        })
+    }
+
+    fn read_outputs(&self, file: &WorkFile<'_>, spec: &Spec) -> Result<Outputs, Halt> {
+        let failed = |fault: String| Halt::failed(format!("output file: {fault}"));
+        let content = file.read().map_err(|error| failed(error.to_string()))?;
+        match spec.outputs {
+            DeclaredOutputs::Delegate => outputs::delegated(&content).map_err(failed),
+            DeclaredOutputs::Declared(_) => {
+                let found = outputs::outputs(&content, self.quote_lines)
+                    .map_err(|error| failed(error.to_string()))?;
+                spec.check_outputs(found)
+                    .map_err(|error| failed(error.to_string()))
+            }
+        }
+    }
+
+    pub(super) fn read_exports(
+        &self,
+        file: &WorkFile<'_>,
+        environment: &Environment,
+    ) -> Result<(), Halt> {
+        let failed = |fault: String| Halt::failed(format!("export file: {fault}"));
+        let content = file.read().map_err(|error| failed(error.to_string()))?;
+        let exports = outputs::exports(&content, self.quote_lines)
+            .map_err(|error| failed(error.to_string()))?;
+        environment.export(exports);
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! The private directory of one job: file variables, and the files through which steps hand out outputs and
+//! exports.
+//!
+//! Promises: mode 0700, every name in it is random and made by us, so that neither a job id nor a variable's
+//! name is ever part of a path (contract K22); it is gone when the job has ended, and when the host drops
+//! the job for any other reason. What a step may have replaced is only opened through [`WorkFile::read`] and
+//! [`read_replaceable`].
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use tempfile::TempDir;
+
+/// Largest output, export or definition file in bytes (design D9).
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Why a file that a step could replace cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// A FIFO, a directory, a symbolic link, a device.
+    #[error("is not a regular file")]
+    NotRegular,
+    /// More than [`FILE_BYTES_MAX`].
+    #[error("is larger than {} MiB", FILE_BYTES_MAX >> 20)]
+    TooLarge,
+    /// It was removed.
+    #[error("does not exist any more")]
+    Gone,
+    /// Anything else the system says.
+    #[error("cannot be read: {}", .0.kind())]
+    Io(#[source] io::Error),
+}
+
+/// A job's own directory.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    dir: Dir,
+    path: PathBuf,
+    /// Removes the directory when the job lets go of it.
+    _owner: TempDir,
+}
+
+/// A file in the workspace, named by us. Removed when dropped.
+#[derive(Debug)]
+pub(crate) struct WorkFile<'a> {
+    workspace: &'a Workspace,
+    name: String,
+}
+
+impl Workspace {
+    /// Makes an empty workspace below `parent`.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made.
+    pub(crate) fn create(parent: &Path) -> io::Result<Workspace> {
+        let owner = tempfile::Builder::new()
+            .prefix("stephost-job-")
+            .tempdir_in(parent)?;
+        let path = owner.path().to_owned();
+        let dir = Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
+        Ok(Workspace {
+            dir,
+            path,
+            _owner: owner,
+        })
+    }
+
+    /// Writes `content` to a new file, mode 0600, that lives as long as the workspace.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; nothing of it is left then, once the workspace is dropped.
+    pub(crate) fn keep(&self, content: &[u8]) -> io::Result<PathBuf> {
+        let name = self.create_file(content)?;
+        Ok(self.path.join(name))
+    }
+
+    /// Makes an empty file, mode 0600, that lives as long as the returned value.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub(crate) fn file(&self) -> io::Result<WorkFile<'_>> {
+        Ok(WorkFile {
+            workspace: self,
+            name: self.create_file(&[])?,
+        })
+    }
+
+    fn create_file(&self, content: &[u8]) -> io::Result<String> {
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        let mut file = self.dir.open_with(
+            &name,
+            OpenOptions::new().write(true).create_new(true).mode(0o600),
+        )?;
+        file.write_all(content)?;
+        Ok(name)
+    }
+}
+
+impl WorkFile<'_> {
+    /// Where a step finds it.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.workspace.path.join(&self.name)
+    }
+
+    /// Reads what the step left there.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`]; the step may have put anything in its place.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, FileError> {
+        read_regular(&self.workspace.dir, Path::new(&self.name))
+    }
+}
+
+impl Drop for WorkFile<'_> {
+    fn drop(&mut self) {
+        // Whatever is left goes with the workspace.
+        let _ = self.workspace.dir.remove_file(&self.name);
+    }
+}
+
+/// Reads a file in a workspace that a step may have replaced.
+fn read_regular(dir: &Dir, name: &Path) -> Result<Vec<u8>, FileError> {
+    let opened = dir.open_with(
+        name,
+        OpenOptions::new().read(true).custom_flags(open_flags()),
+    );
+    regular_content(opened.map(cap_std::fs::File::into_std))
+}
+
+/// Reads a file anywhere that somebody else may have replaced: without following a link in its last part,
+/// without waiting for a FIFO, and no more than [`FILE_BYTES_MAX`].
+///
+/// # Errors
+///
+/// [`FileError`].
+pub(crate) fn read_replaceable(path: &Path) -> Result<Vec<u8>, FileError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    regular_content(
+        std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(open_flags())
+            .open(path),
+    )
+}
+
+fn open_flags() -> i32 {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    i32::try_from(flags.bits()).expect("open flags fit the type that open takes")
+}
+
+/// The shared second half: what was opened must be regular and small enough.
+fn regular_content(opened: io::Result<std::fs::File>) -> Result<Vec<u8>, FileError> {
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(FileError::Gone),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(FileError::NotRegular);
+        }
+        // A socket.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            return Err(FileError::NotRegular);
+        }
+        Err(error) => return Err(FileError::Io(error)),
+    };
+    let metadata = file.metadata().map_err(FileError::Io)?;
+    if !metadata.is_file() {
+        return Err(FileError::NotRegular);
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge);
+    }
+    let mut content = Vec::new();
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut content)
+        .map_err(FileError::Io)?;
+    if content.len() as u64 > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge);
+    }
+    Ok(content)
+}

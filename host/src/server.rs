@@ -1,0 +1,246 @@
+//! The gRPC edge: requests to calls of [`Jobs`], answers and errors back.
+//!
+//! Owns the translation between the wire and the host, both ways, and nothing else: [`convert`] for values,
+//! [`status_code`] for every error and ending, [`catch_panic`] and [`refine`] round the whole service,
+//! [`listen`] for the socket. Promises: `Internal` is only ever answered for a fault of the host itself;
+//! an error text is one line, without paths of the host, at most 512 bytes. Never decides about a job.
+
+mod catch_panic;
+mod convert;
+pub(crate) mod listen;
+mod refine;
+mod status_code;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use stephost_proto::step_runner_server::{StepRunner, StepRunnerServer};
+use stephost_proto::{
+    CancelRequest, CancelResponse, CloseRequest, CloseResponse, FollowLogsRequest,
+    FollowLogsResponse, RunRequest, RunResponse, StatusRequest, StatusResponse,
+};
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, watch};
+use tonic::{Request, Response, Status};
+
+use crate::jobs::Jobs;
+
+/// Largest request in bytes (design D3).
+const REQUEST_BYTES_MAX: usize = 32 << 20;
+/// How long a client whose log ended has to ask for the status and to close, when the host is ending.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long connections have to end when everything else has.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What a runner calls.
+struct Service {
+    jobs: Arc<Jobs>,
+    followers: Arc<Followers>,
+}
+
+/// Open log streams, counted, so that a drain can wait for them.
+#[derive(Default)]
+struct Followers {
+    open: AtomicUsize,
+    none_left: Notify,
+}
+
+struct FollowerGuard(Arc<Followers>);
+
+impl Followers {
+    fn enter(self: &Arc<Self>) -> FollowerGuard {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        FollowerGuard(Arc::clone(self))
+    }
+
+    async fn gone(&self) {
+        loop {
+            let notified = self.none_left.notified();
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Drop for FollowerGuard {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
+        }
+    }
+}
+
+type LogStream = Pin<Box<dyn Stream<Item = Result<FollowLogsResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl StepRunner for Service {
+    type FollowLogsStream = LogStream;
+
+    async fn run(&self, request: Request<RunRequest>) -> Result<Response<RunResponse>, Status> {
+        let submission = convert::submission(request.into_inner())?;
+        self.jobs.run(submission).await.map_err(status_code::run)?;
+        Ok(Response::new(RunResponse {}))
+    }
+
+    async fn follow_logs(
+        &self,
+        request: Request<FollowLogsRequest>,
+    ) -> Result<Response<LogStream>, Status> {
+        let FollowLogsRequest { id, offset } = request.into_inner();
+        let id = convert::id(&id)?;
+        let offset = convert::offset(offset)?;
+        let log = self.jobs.log(&id).await.map_err(status_code::lookup)?;
+        let guard = self.followers.enter();
+        let pieces = log.follow(offset).map(move |piece| {
+            let _open = &guard;
+            match piece {
+                Ok(data) => Ok(FollowLogsResponse { data }),
+                Err(error) => Err(status_code::follow(&error)),
+            }
+        });
+        Ok(Response::new(Box::pin(pieces)))
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let id = request.into_inner().id;
+        let views = if id.is_empty() {
+            self.jobs.list()
+        } else {
+            vec![
+                self.jobs
+                    .status(&convert::id(&id)?)
+                    .await
+                    .map_err(status_code::lookup)?,
+            ]
+        };
+        let jobs = views.into_iter().map(convert::status).collect();
+        Ok(Response::new(StatusResponse { jobs }))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<CancelRequest>,
+    ) -> Result<Response<CancelResponse>, Status> {
+        let id = convert::id(&request.into_inner().id)?;
+        self.jobs.cancel(&id).await.map_err(status_code::lookup)?;
+        Ok(Response::new(CancelResponse {}))
+    }
+
+    async fn close(
+        &self,
+        request: Request<CloseRequest>,
+    ) -> Result<Response<CloseResponse>, Status> {
+        // An id that no job can have belongs to no job, and closing no job is fine.
+        if let Ok(id) = convert::id(&request.into_inner().id) {
+            self.jobs.close(&id).await;
+        }
+        Ok(Response::new(CloseResponse {}))
+    }
+}
+
+/// How urgently the server must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// Not at all.
+    No,
+    /// Takes no new jobs, lets the others finish.
+    Patient,
+    /// Stops every job.
+    Now,
+}
+
+/// Serves until a drain that was asked for is complete. A drain takes at most `patience`, then jobs are
+/// stopped with the grace they were given.
+///
+/// # Errors
+///
+/// When the connections cannot be served at all.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    jobs: Arc<Jobs>,
+    mut drain: watch::Receiver<Drain>,
+    patience: Duration,
+) -> Result<(), tonic::transport::Error> {
+    let followers = Arc::new(Followers::default());
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    health_reporter
+        .set_serving::<StepRunnerServer<Service>>()
+        .await;
+    let service = StepRunnerServer::new(Service {
+        jobs: Arc::clone(&jobs),
+        followers: Arc::clone(&followers),
+    })
+    .max_decoding_message_size(REQUEST_BYTES_MAX);
+
+    let (stop_listening, stopped_listening) = tokio::sync::oneshot::channel::<()>();
+    let server = tonic::transport::Server::builder()
+        .layer(refine::RefineLayer)
+        .layer(catch_panic::CatchPanicLayer)
+        .add_service(health)
+        .add_service(service)
+        .serve_with_incoming_shutdown(listen::accepted(listener), async {
+            // An error means that the sender is gone, which is the same.
+            let _ = stopped_listening.await;
+        });
+    let mut server = std::pin::pin!(server);
+
+    tokio::select! {
+        served = &mut server => return served,
+        _ = drain.wait_for(|drain| *drain != Drain::No) => {}
+    }
+    // In this order: who looks sees that no jobs are taken before one is refused.
+    health_reporter
+        .set_not_serving::<StepRunnerServer<Service>>()
+        .await;
+    health_reporter
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
+    jobs.refuse_new();
+    tokio::select! {
+        served = &mut server => return served,
+        () = drained(&jobs, &followers, &mut drain, patience) => {}
+    }
+    drop(stop_listening);
+    // Connections may stay half open for ever; nobody waits for them longer than this.
+    match tokio::time::timeout(GOODBYE, server).await {
+        Ok(served) => served,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn drained(
+    jobs: &Jobs,
+    followers: &Followers,
+    drain: &mut watch::Receiver<Drain>,
+    patience: Duration,
+) {
+    let patient = async {
+        jobs.idle().await;
+        followers.gone().await;
+    };
+    tokio::select! {
+        () = patient => {}
+        _ = drain.wait_for(|drain| *drain == Drain::Now) => {}
+        () = tokio::time::sleep(patience) => {}
+    }
+    // What runs still is stopped as a Close would; Close itself is bounded by the grace.
+    if tokio::time::timeout(Duration::ZERO, jobs.idle())
+        .await
+        .is_err()
+    {
+        let bound = jobs.grace_left().saturating_add(LAST_WORDS);
+        if tokio::time::timeout(bound, jobs.stop_all()).await.is_err() {
+            tracing::error!("jobs outlived their grace; the host ends without them");
+        }
+        let _ = tokio::time::timeout(LAST_WORDS, followers.gone()).await;
+    }
+    let _ = tokio::time::timeout(LAST_WORDS, jobs.all_closed()).await;
+}

@@ -1,0 +1,192 @@
+//! Values of the wire to values of the host and back. Checks what can be checked without knowing a job.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stephost_job::{Ending, JobId, Kind};
+use stephost_joblog::LogOffset;
+use stephost_proto::status_error::ErrorKind;
+use stephost_proto::{RunRequest, Status as WireStatus, StatusError, step_result};
+use tonic::Status;
+
+use crate::jobs::{JobView, Life, Submission, Variable};
+
+/// Largest steps text in bytes (design D3).
+const STEPS_BYTES_MAX: usize = 4 << 20;
+/// Longest timeout and grace. A clock cannot count much further, and nobody means it.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// A job id.
+pub(super) fn id(text: &str) -> Result<JobId, Status> {
+    JobId::parse(text).map_err(|error| Status::invalid_argument(format!("id: {error}")))
+}
+
+/// A log offset.
+pub(super) fn offset(offset: i64) -> Result<LogOffset, Status> {
+    LogOffset::try_from(offset)
+        .map_err(|error| Status::invalid_argument(format!("offset: {error}")))
+}
+
+/// A job to run.
+pub(super) fn submission(request: RunRequest) -> Result<Submission, Status> {
+    let id = id(&request.id)?;
+    if request.steps.len() > STEPS_BYTES_MAX {
+        return Err(Status::resource_exhausted(format!(
+            "steps: {} bytes of YAML are more than the {} MiB that a job may have",
+            request.steps.len(),
+            STEPS_BYTES_MAX >> 20
+        )));
+    }
+    let job = request.job.unwrap_or_default();
+    let directory = [job.build_dir, request.work_dir]
+        .into_iter()
+        .find(|dir| !dir.is_empty());
+    Ok(Submission {
+        id,
+        steps: request.steps,
+        directory: directory.map(PathBuf::from),
+        env: request.env.into_iter().collect(),
+        variables: job
+            .variables
+            .into_iter()
+            .map(|variable| Variable {
+                key: variable.key,
+                value: variable.value,
+                file: variable.file,
+                masked: variable.masked,
+            })
+            .collect(),
+        // Zero is what clients send that know no limit.
+        timeout: duration("timeout", request.timeout)?.filter(|timeout| !timeout.is_zero()),
+        grace: duration("graceful_exit_timeout", request.graceful_exit_timeout)?,
+    })
+}
+
+fn duration(field: &str, value: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
+    let Some(value) = value else { return Ok(None) };
+    match Duration::try_from(value) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(Some(duration)),
+        Ok(_) => Err(Status::invalid_argument(format!(
+            "{field}: longer than a year"
+        ))),
+        Err(_) => Err(Status::invalid_argument(format!("{field}: negative"))),
+    }
+}
+
+/// How a job is doing, for the wire. The only place where an ending gets a wire status.
+pub(super) fn status(view: JobView) -> WireStatus {
+    use step_result::Status as State;
+    let (state, message, kind) = match view.life {
+        Life::Created => (State::Unspecified, String::new(), None),
+        Life::Running => (State::Running, String::new(), None),
+        Life::Done { ending, message } => (state(&ending), message, ending.kind().map(error_kind)),
+        Life::Broken(incident) => (State::Failure, incident, Some(ErrorKind::Internal)),
+    };
+    WireStatus {
+        id: view.id.to_string(),
+        error: kind.map(|kind| StatusError {
+            message: message.clone(),
+            kind: kind.into(),
+        }),
+        message,
+        status: state.into(),
+        start_time: view.started.map(Into::into),
+        end_time: view.ended.map(Into::into),
+    }
+}
+
+fn state(ending: &Ending) -> step_result::Status {
+    match ending {
+        Ending::Success => step_result::Status::Success,
+        Ending::Failed { .. }
+        | Ending::Denied { .. }
+        | Ending::Limit { .. }
+        | Ending::Internal { .. } => step_result::Status::Failure,
+        Ending::Cancelled { .. } | Ending::TimedOut { .. } => step_result::Status::Cancelled,
+    }
+}
+
+fn error_kind(kind: Kind) -> ErrorKind {
+    match kind {
+        Kind::StepFailure => ErrorKind::StepFailure,
+        Kind::Internal => ErrorKind::Internal,
+        Kind::Cancelled => ErrorKind::Cancelled,
+        Kind::Timeout => ErrorKind::Timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_has_the_status_and_kind_of_the_contract() {
+        use step_result::Status as State;
+        let message = String::new;
+        let failed = Ending::Failed {
+            message: message(),
+            exit_status: Some(3),
+        };
+        let table = [
+            (Ending::Success, State::Success, None, "contract 2.5"),
+            (
+                failed,
+                State::Failure,
+                Some(ErrorKind::StepFailure),
+                "contract 2.5",
+            ),
+            (
+                Ending::Denied { message: message() },
+                State::Failure,
+                Some(ErrorKind::StepFailure),
+                "design D2",
+            ),
+            (
+                Ending::Limit { message: message() },
+                State::Failure,
+                Some(ErrorKind::StepFailure),
+                "design D2",
+            ),
+            (
+                Ending::Internal { message: message() },
+                State::Failure,
+                Some(ErrorKind::Internal),
+                "design D2",
+            ),
+            (
+                Ending::Cancelled { message: message() },
+                State::Cancelled,
+                Some(ErrorKind::Cancelled),
+                "design D2",
+            ),
+            (
+                Ending::TimedOut { message: message() },
+                State::Cancelled,
+                Some(ErrorKind::Timeout),
+                "design D2",
+            ),
+        ];
+        for (ending, expected_state, expected_kind, source) in table {
+            assert_eq!(state(&ending), expected_state, "{ending:?}: see {source}");
+            assert_eq!(
+                ending.kind().map(error_kind),
+                expected_kind,
+                "{ending:?}: see {source}"
+            );
+        }
+    }
+
+    #[test]
+    fn durations_that_no_clock_can_count_are_refused() {
+        let wire = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
+        assert_eq!(duration("t", None).unwrap(), None);
+        assert_eq!(
+            duration("t", wire(1, 500_000_000)).unwrap(),
+            Some(Duration::from_millis(1500))
+        );
+        for (row, value) in [("negative", wire(-1, 0)), ("too long", wire(i64::MAX, 0))] {
+            let status = duration("t", value).expect_err(row);
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{row}");
+        }
+    }
+}

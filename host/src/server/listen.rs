@@ -1,0 +1,165 @@
+//! The socket: made so that only its owner can reach it, and whose connections are looked at (design D12).
+//!
+//! Refused, each with a sentence: a path that is too long for a socket, a symbolic link or anything but a
+//! socket in its place, a socket of another user, one that somebody still answers on, a parent directory in
+//! which others may replace it. Accepted peers are our own effective user and root. What this does not stop:
+//! processes of the same user, all jobs of this host included (docs/threat-model.md).
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+
+use futures_util::{Stream, StreamExt as _};
+use rustix::fs::Mode;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_stream::wrappers::UnixListenerStream;
+
+use crate::config;
+
+/// Longest path of a socket in bytes: what `sockaddr_un` holds beside its final NUL.
+pub(crate) const PATH_BYTES_MAX: usize = 107;
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error(
+        "the socket path is {} bytes long, and a socket's may have {PATH_BYTES_MAX}; use --socket with a \
+         shorter one: {}",
+        .0.as_os_str().len(), .0.display()
+    )]
+    TooLong(PathBuf),
+    #[error("{} exists and is not a socket; remove it or use another --socket", .0.display())]
+    NotASocket(PathBuf),
+    #[error("{} belongs to another user; use another --socket", .0.display())]
+    Foreign(PathBuf),
+    #[error("another step host answers at {}; stop it or use another --socket", .0.display())]
+    InUse(PathBuf),
+    #[error(
+        "others may write to {}, so they could replace the socket; use --socket in a directory of your own",
+        .0.display()
+    )]
+    OpenDirectory(PathBuf),
+    #[error("{what} {}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Listens at `explicit`, or at the default path; returns the listener and where it is.
+///
+/// # Errors
+///
+/// [`ListenError`].
+pub(crate) fn listen(explicit: Option<&Path>) -> Result<(UnixListener, PathBuf), ListenError> {
+    let path = match explicit {
+        Some(path) => std::path::absolute(path).map_err(io_error("resolving", path))?,
+        None => default_path()?,
+    };
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(ListenError::TooLong(path));
+    }
+    check_parent(&path)?;
+    remove_dead(&path)?;
+    // The socket is born with its mode: between bind and a later chmod others could connect.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(&path);
+    rustix::process::umask(before);
+    match bound {
+        Ok(listener) => Ok((listener, path)),
+        Err(error) => Err(io_error("listening at", &path)(error)),
+    }
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenError {
+    let path = path.to_owned();
+    move |source| ListenError::Io { what, path, source }
+}
+
+/// The default path; its directory is made, mode 0700.
+fn default_path() -> Result<PathBuf, ListenError> {
+    let path = config::default_socket();
+    let dir = path.parent().unwrap_or(&path);
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io_error("creating", dir)(error)),
+    }
+    let metadata = std::fs::symlink_metadata(dir).map_err(io_error("looking at", dir))?;
+    let private = metadata.is_dir() && metadata.mode() & 0o077 == 0;
+    if metadata.uid() != own_user() {
+        return Err(ListenError::Foreign(dir.to_owned()));
+    }
+    if !private {
+        return Err(ListenError::OpenDirectory(dir.to_owned()));
+    }
+    Ok(path)
+}
+
+/// Others must not be able to replace the socket.
+fn check_parent(path: &Path) -> Result<(), ListenError> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let metadata = std::fs::metadata(parent).map_err(io_error("looking at", parent))?;
+    let writable_by_others = metadata.mode() & 0o022 != 0;
+    let sticky = metadata.mode() & 0o1000 != 0;
+    if writable_by_others && !sticky {
+        return Err(ListenError::OpenDirectory(parent.to_owned()));
+    }
+    Ok(())
+}
+
+/// Removes what an earlier host of ours left at `path`, if nobody answers there.
+fn remove_dead(path: &Path) -> Result<(), ListenError> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error("looking at", path)(error)),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(ListenError::NotASocket(path.to_owned()));
+    }
+    if metadata.uid() != own_user() {
+        return Err(ListenError::Foreign(path.to_owned()));
+    }
+    match StdUnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(io_error("removing", path))
+        }
+        // It answers, or it is too busy to.
+        Ok(_) | Err(_) => Err(ListenError::InUse(path.to_owned())),
+    }
+}
+
+fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Connections of peers that may talk to us.
+pub(super) fn accepted(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
+    UnixListenerStream::new(listener).filter_map(|connection| async {
+        match connection {
+            Ok(stream) => is_allowed(&stream).then_some(Ok(stream)),
+            Err(error) => Some(Err(error)),
+        }
+    })
+}
+
+fn is_allowed(stream: &UnixStream) -> bool {
+    let Ok(peer) = stream.peer_cred() else {
+        tracing::warn!("a connection without credentials was refused");
+        return false;
+    };
+    // Users that our namespace has no number for all look like the overflow user, which is thus refused
+    // unless it is us.
+    let allowed = peer.uid() == own_user() || peer.uid() == 0;
+    if !allowed {
+        tracing::warn!(
+            peer.uid = peer.uid(),
+            "a connection of another user was refused"
+        );
+    }
+    allowed
+}

@@ -1,0 +1,10 @@
+//! Generates the types and both sides of the service from `step_runner.proto`, without `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=step_runner.proto");
+    let descriptor = protox::compile(["step_runner.proto"], ["."])?;
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::TolerantCodec")
+        .compile_fds(descriptor)?;
+    Ok(())
+}

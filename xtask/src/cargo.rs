@@ -1,0 +1,82 @@
+//! Calling cargo and rustup: always with the same packages and features, so that nothing is built twice.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+/// Target of the Wasm guests.
+const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+/// The host under test and in the demo also knows the builtin that misbehaves on request.
+pub(crate) const FEATURES: &str = "stephost/test-guests";
+
+/// Root of the checkout.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default()
+}
+
+/// Runs cargo in the checkout.
+pub(crate) fn cargo(arguments: &[&str], env: &[(&str, &Path)]) -> anyhow::Result<()> {
+    println!("$ cargo {}", arguments.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(env.iter().copied())
+        .current_dir(root())
+        .status()
+        .context("starting cargo")?;
+    if !status.success() {
+        bail!("`cargo {}` failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Adds the target of the guests if this toolchain lacks it.
+pub(crate) fn ensure_guest_target() -> anyhow::Result<()> {
+    let rustc = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", GUEST_TARGET])
+        .current_dir(root())
+        .output()
+        .context("asking rustc for its targets")?;
+    let dir = String::from_utf8_lossy(&rustc.stdout).trim().to_owned();
+    if rustc.status.success() && Path::new(&dir).is_dir() {
+        return Ok(());
+    }
+    println!("$ rustup target add {GUEST_TARGET}");
+    let status = Command::new("rustup")
+        .args(["target", "add", GUEST_TARGET])
+        .current_dir(root())
+        .status()
+        .with_context(|| {
+            format!("starting rustup; without it, install the target {GUEST_TARGET} yourself")
+        })?;
+    if !status.success() {
+        bail!("`rustup target add {GUEST_TARGET}` failed");
+    }
+    Ok(())
+}
+
+/// Builds the host; returns where it is.
+pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
+    ensure_guest_target()?;
+    cargo(
+        &["build", "--workspace", "--bins", "--features", FEATURES],
+        &[],
+    )?;
+    let program = target_dir().join("debug").join("stephost");
+    if !program.is_file() {
+        bail!("cargo built no {}", program.display());
+    }
+    Ok(program)
+}
+
+/// Where cargo puts what it builds. This program lies in `TARGET/debug`.
+fn target_dir() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.ancestors()
+        .nth(2)
+        .map_or_else(|| root().join("target"), Path::to_owned)
+}

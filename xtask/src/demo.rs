@@ -1,0 +1,305 @@
+//! `cargo xtask demo`: the real host on a socket, and jobs that show what it does.
+//!
+//! Speaks to the host through the client crate, as a runner would. Ends with a table: how each job ended,
+//! how long it took, and what a runner reports for it. Fails when a job ends differently than it should.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context as _, bail, ensure};
+use comfy_table::{Table, presets};
+use stephost_client::reason::{exit_code, failure_reason};
+use stephost_client::{Client, JobStatus, Kind, Request, State, Variable};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::cargo;
+
+/// Bytes of stamp before each line of a log.
+const STAMP_BYTES: usize = 32;
+/// What the host says before the path of its socket.
+const MARKER: &str = "step-runner is listening on socket ";
+
+const TITLE: Style = Style::new()
+    .bold()
+    .fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)));
+const FAINT: Style = Style::new().dimmed();
+
+/// When a running job is cancelled.
+enum Cancel {
+    Never,
+    /// As soon as its log holds this text.
+    After(&'static str),
+}
+
+/// One job of the demo.
+struct Show {
+    title: &'static str,
+    steps: &'static str,
+    cancel: Cancel,
+    timeout: Option<Duration>,
+    /// How it must end.
+    ending: (State, Option<Kind>),
+}
+
+const SHOWS: [Show; 7] = [
+    Show {
+        title: "native steps: inputs, outputs and exports flow from step to step",
+        steps: r#"
+run:
+  - name: version
+    func: ./version
+    inputs: { major: 2, suffix: -rc1 }
+  - name: announce
+    script: |
+      echo "output of the step before: ${{ steps.version.outputs.version }}"
+      echo "its export, in the environment: $RELEASE"
+      echo "a job variable: ${{ vars.PROJECT }}, and a masked one: ${{ vars.TOKEN }}"
+"#,
+        cancel: Cancel::Never,
+        timeout: None,
+        ending: (State::Success, None),
+    },
+    Show {
+        title: "nested functions: a release made of a version and an archive",
+        steps: r#"
+run:
+  - name: release
+    func: ./release
+    inputs: { major: 3 }
+  - name: report
+    script: echo "released ${{ steps.release.outputs.version }}, ${{ steps.release.outputs.bytes }} bytes"
+"#,
+        cancel: Cancel::Never,
+        timeout: None,
+        ending: (State::Success, None),
+    },
+    Show {
+        title: "a builtin: a Wasm component in the sandbox",
+        steps: r#"
+run:
+  - name: greet
+    func: builtin://hello
+    inputs: { name: reader }
+  - name: read
+    script: echo "the builtin said ${{ steps.greet.outputs.greeting }}"
+"#,
+        cancel: Cancel::Never,
+        timeout: None,
+        ending: (State::Success, None),
+    },
+    Show {
+        title: "a step that fails: its exit status ends the message",
+        steps: r#"
+run:
+  - name: compile
+    script: echo "no such header" >&2; exit 7
+  - name: never
+    script: echo "not reached"
+"#,
+        cancel: Cancel::Never,
+        timeout: None,
+        ending: (State::Failure, Some(Kind::StepFailure)),
+    },
+    Show {
+        title: "a builtin that panics: a trap, told apart from a failed step",
+        steps: r#"
+run:
+  - name: broken
+    func: builtin://test/misbehave
+    inputs: { how: panic }
+"#,
+        cancel: Cancel::Never,
+        timeout: None,
+        ending: (State::Failure, Some(Kind::Internal)),
+    },
+    Show {
+        title: "a job that is cancelled: the step gets SIGTERM and its grace",
+        steps: r#"
+run:
+  - name: deploy
+    script: |
+      trap 'echo "rolling back"; exit 1' TERM
+      echo "deploying"
+      while true; do sleep 0.1; done
+"#,
+        cancel: Cancel::After("deploying"),
+        timeout: None,
+        ending: (State::Cancelled, Some(Kind::Cancelled)),
+    },
+    Show {
+        title: "a job that takes too long: the host itself counts",
+        steps: r#"
+run:
+  - name: forever
+    script: echo "sleeping for an hour"; exec sleep 3600
+"#,
+        cancel: Cancel::Never,
+        timeout: Some(Duration::from_millis(700)),
+        ending: (State::Cancelled, Some(Kind::Timeout)),
+    },
+];
+
+/// Runs the demo.
+pub(crate) fn demo() -> anyhow::Result<()> {
+    let program = cargo::build_host()?;
+    let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
+    runtime.block_on(show_all(&program))
+}
+
+async fn show_all(program: &Path) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir().context("making a directory for the socket")?;
+    let socket = dir.path().join("demo.sock");
+    let mut host = start(program, &socket).await?;
+    let client = Client::connect(&socket).await?;
+    let mut endings = Vec::new();
+    for (index, show) in SHOWS.iter().enumerate() {
+        endings.push(run(&client, index + 1, show).await?);
+    }
+    end(&mut host).await?;
+    print_table(&endings);
+    for (show, status) in SHOWS.iter().zip(&endings) {
+        let found = (status.state, status.kind);
+        ensure!(
+            found == show.ending,
+            "{}: ended as {found:?}, not as {:?}",
+            show.title,
+            show.ending
+        );
+    }
+    Ok(())
+}
+
+async fn start(program: &Path, socket: &Path) -> anyhow::Result<Child> {
+    let mut host = Command::new(program)
+        .args(["steps", "serve", "--socket"])
+        .arg(socket)
+        .current_dir(cargo::root().join("examples"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting the host")?;
+    let mut stderr = BufReader::new(host.stderr.take().context("reading the host's stderr")?);
+    let mut line = String::new();
+    stderr
+        .read_line(&mut line)
+        .await
+        .context("waiting for the host")?;
+    if !line.starts_with(MARKER) {
+        let mut rest = String::new();
+        stderr
+            .read_to_string(&mut rest)
+            .await
+            .context("reading the host's stderr")?;
+        bail!("the host does not listen: {line}{rest}");
+    }
+    host.stderr = Some(stderr.into_inner());
+    Ok(host)
+}
+
+/// Lets the host drain, as a runner's container engine does.
+async fn end(host: &mut Child) -> anyhow::Result<()> {
+    let pid = host.id().context("the host ended early")?;
+    let status = Command::new("kill")
+        .arg(pid.to_string())
+        .status()
+        .await
+        .context("ending the host")?;
+    ensure!(status.success(), "the host is gone already");
+    let status = host.wait().await.context("waiting for the host")?;
+    ensure!(status.success(), "the host ended with {status}");
+    Ok(())
+}
+
+async fn run(client: &Client, number: usize, show: &Show) -> anyhow::Result<JobStatus> {
+    anstream::println!("\n{TITLE}{number}. {}{TITLE:#}", show.title);
+    anstream::println!("{FAINT}{}{FAINT:#}", show.steps.trim());
+    let id = format!("demo-{number}");
+    client
+        .run(Request {
+            id: id.clone(),
+            steps: format!("{{}}\n---{}", show.steps),
+            build_dir: cargo::root().join("examples").display().to_string(),
+            variables: vec![
+                Variable {
+                    key: "PROJECT".into(),
+                    value: "stephost".into(),
+                    ..Variable::default()
+                },
+                Variable {
+                    key: "TOKEN".into(),
+                    value: "not-for-your-eyes".into(),
+                    masked: true,
+                    ..Variable::default()
+                },
+            ],
+            timeout: show.timeout,
+            ..Request::default()
+        })
+        .await?;
+    let mut log = client.follow(&id, 0);
+    let mut waiting = match show.cancel {
+        Cancel::Never => None,
+        Cancel::After(text) => Some(text),
+    };
+    while let Some(piece) = log.next().await? {
+        let text = print_piece(&piece)?;
+        if waiting.is_some_and(|awaited| text.lines().any(|line| line == awaited)) {
+            client.cancel(&id).await?;
+            waiting = None;
+        }
+    }
+    let status = client.status(&id).await?;
+    client.close(&id).await?;
+    Ok(status)
+}
+
+/// Prints a piece of a log without its stamps, stderr marked; returns the text.
+fn print_piece(piece: &[u8]) -> anyhow::Result<String> {
+    let mut out = anstream::stdout().lock();
+    let mut text = String::new();
+    for line in piece.split_inclusive(|byte| *byte == b'\n') {
+        let (stamp, line) = line.split_at(line.len().min(STAMP_BYTES));
+        let line = String::from_utf8_lossy(line);
+        let bar = if stamp.get(30) == Some(&b'E') {
+            "!"
+        } else {
+            "|"
+        };
+        write!(out, "  {FAINT}{bar}{FAINT:#} {line}").context("printing the log")?;
+        text.push_str(&line);
+    }
+    Ok(text)
+}
+
+fn print_table(endings: &[JobStatus]) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "job",
+        "ending",
+        "kind",
+        "wall time",
+        "a runner reports",
+        "message",
+    ]);
+    for status in endings {
+        let code = exit_code(&status.message).map(|code| format!(" (exit code {code})"));
+        let reason = failure_reason(status).map_or("success", |reason| reason.as_str());
+        table.add_row([
+            status.id.clone(),
+            format!("{:?}", status.state).to_lowercase(),
+            status
+                .kind
+                .map_or_else(|| "-".into(), |kind| format!("{kind:?}").to_lowercase()),
+            format!("{:.0?}", status.wall_time().unwrap_or_default()),
+            format!("{reason}{}", code.unwrap_or_default()),
+            status.message.clone(),
+        ]);
+    }
+    println!("\n{table}");
+}

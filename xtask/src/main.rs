@@ -1,0 +1,57 @@
+//! `cargo xtask VERB`: the project's own commands.
+//!
+//! Owns how the project is built, tested and shown: [`demo`] runs the main job, [`test`] is the whole gate,
+//! [`tidy`] checks what no compiler does. Needs git, a C compiler and rustup; adds the targets it needs by
+//! itself. Never installs system packages.
+
+#![forbid(unsafe_code)]
+
+mod cargo;
+mod demo;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask VERB
+
+  demo    build the host, start it, and run jobs that show what it does
+  test    everything that CI checks: formatting, tidiness, lints, tests, docs
+  tidy    what no compiler checks: directions, headers, names, links
+
+Both demo and test add the rustup target for Wasm guests when it is missing.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next();
+    if let Some(surplus) = arguments.next() {
+        eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
+        return ExitCode::from(2);
+    }
+    let done = match verb.as_deref() {
+        Some("demo") => demo::demo(),
+        Some("test") => test::test(),
+        Some("tidy") => tidy::tidy(&cargo::root()),
+        Some("help" | "-h" | "--help") => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(unknown) => {
+            eprintln!("error: there is no verb {unknown:?}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+        None => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
