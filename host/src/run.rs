@@ -44,6 +44,10 @@ use workspace::Workspace;
 /// Deepest nesting of functions. Deeper ones are a function that calls itself.
 pub(crate) const DEPTH_MAX: usize = 64;
 
+/// Most bytes of all inputs of one step together, evaluated. Values grow from step to step, and every one of
+/// them is held in memory.
+pub(crate) const INPUT_BYTES_MAX: usize = 16 << 20;
+
 /// How hard a job is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopLevel {
@@ -222,13 +226,7 @@ impl JobContext {
         self.check_not_stopped()?;
         let env = evaluate_env(&step.env, scope, "expand env")?;
         let environment = environment.with(env);
-        let mut inputs = BTreeMap::new();
-        for (name, tree) in &step.inputs {
-            let value = tree.evaluate(scope).map_err(|error| {
-                Halt::failed(format!("failed to load: expand input {name}: {error}"))
-            })?;
-            inputs.insert(name.clone(), value);
-        }
+        let inputs = evaluate_inputs(step, scope)?;
         let name = step.name.as_str();
         match &step.call {
             Call::Script(text) => {
@@ -236,7 +234,7 @@ impl JobContext {
                 self.script(text, scope, &environment).await
             }
             Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
-            Call::Function(reference) => match self.resolve(reference, frame.dir, scope).await? {
+            Call::Function(reference) => match self.resolve(reference, frame.dir, scope)? {
                 fetch::Target::Function(loaded) => {
                     if frame.depth + 1 >= DEPTH_MAX {
                         return Err(Halt::failed(format!(
@@ -327,6 +325,27 @@ fn evaluate_env(env: &Env, scope: &StepScope, part: &str) -> Result<BTreeMap<Str
         values.insert(key, value);
     }
     Ok(values)
+}
+
+fn evaluate_inputs(step: &Step, scope: &StepScope) -> Result<BTreeMap<Name, Value>, Halt> {
+    let mut inputs = BTreeMap::new();
+    let mut bytes = 0_usize;
+    for (name, tree) in &step.inputs {
+        let failed =
+            |fault: String| Halt::failed(format!("failed to load: expand input {name}: {fault}"));
+        let value = tree
+            .evaluate(scope)
+            .map_err(|error| failed(error.to_string()))?;
+        bytes = bytes.saturating_add(value.size());
+        if bytes > INPUT_BYTES_MAX {
+            return Err(failed(format!(
+                "the inputs of a step may have {} MiB together",
+                INPUT_BYTES_MAX >> 20
+            )));
+        }
+        inputs.insert(name.clone(), value);
+    }
+    Ok(inputs)
 }
 
 fn composite_outputs(

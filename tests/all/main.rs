@@ -1,1 +1,12 @@
 //! Black-box tests of the built host, by the ids of the contract (section 10) and of the design.
+
+mod builtins;
+mod dataflow;
+mod expressions;
+mod hostile;
+mod hosting;
+mod language;
+mod life;
+mod logs;
+mod raw;
+mod service;

@@ -6,7 +6,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 
 /// Calls `method` of `proto.StepRunner` with `message`; the answer's bytes, of a stream the first message's.
-pub async fn call(host: &Host, method: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
+pub(crate) async fn call(host: &Host, method: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
     let mut client = tonic::client::Grpc::new(host.channel().await);
     client.ready().await.expect("the host listens");
     let path = format!("/proto.StepRunner/{method}").parse().expect("a method makes a path");
@@ -16,7 +16,7 @@ pub async fn call(host: &Host, method: &str, message: &[u8]) -> Result<Vec<u8>, 
 }
 
 /// The code of an answer.
-pub fn code(answer: Result<Vec<u8>, Status>) -> Code {
+pub(crate) fn code(answer: Result<Vec<u8>, Status>) -> Code {
     answer.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 

@@ -49,15 +49,9 @@ pub(super) fn proxy(socket: Option<&Path>) -> Result<u8, Failure> {
         copy(&mut &host, &mut std::io::stdout().lock());
         let _ = ended.send(Ended::FromHost);
     });
-    while let Ok(direction) = endings.recv() {
-        match direction {
-            Ended::FromHost => break,
-            // Waits for the other direction, but not for ever.
-            Ended::ToHost => {
-                let _ = endings.recv_timeout(LAST_WORDS);
-                break;
-            }
-        }
+    if let Ok(Ended::ToHost) = endings.recv() {
+        // Waits for the other direction, but not for ever.
+        let _ = endings.recv_timeout(LAST_WORDS);
     }
     Ok(exit::FINE)
 }

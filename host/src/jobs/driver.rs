@@ -181,7 +181,7 @@ impl Session {
     /// The job's own ending.
     fn done(&mut self, ending: Ending) {
         // Masked before it is cut to its length: half a secret would not be found any more.
-        let ending = ending.map_message(|text| self.log.masked(&text));
+        let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
         self.settle(Life::Done { ending, message }, End::Complete);
     }

@@ -6,15 +6,12 @@
 
 use std::path::Path;
 
-use stephost_steps::{FileFault, Files, Loaded, Reference};
+use stephost_steps::{Callee, FileFault, Files, Loaded, Reference, Strictness};
 
 use super::builtin::BuiltinFunction;
 use super::scope::StepScope;
 use super::workspace::{FileError, read_replaceable};
 use super::{Halt, JobContext};
-
-/// Longest chain of dynamic references: each may evaluate to another one.
-const DYNAMIC_STEPS_MAX: usize = 8;
 
 /// What a reference stands for.
 pub(super) enum Target {
@@ -38,59 +35,31 @@ impl Files for LocalFiles {
 }
 
 impl JobContext {
-    pub(super) async fn resolve(
+    pub(super) fn resolve(
         &self,
         reference: &Reference,
         dir: &Path,
         scope: &StepScope,
     ) -> Result<Target, Halt> {
-        let mut reference = reference.clone();
-        for _ in 0..DYNAMIC_STEPS_MAX {
-            match reference {
-                Reference::Dynamic(ref text) => {
-                    let value = text
-                        .evaluate_text(scope)
-                        .map_err(|error| Halt::expression("reference", &error))?;
-                    reference = Reference::parse_short(&value.to_text()).map_err(|error| {
-                        Halt::failed(format!("reference {}: {error}", text.source()))
-                    })?;
-                }
-                Reference::Local(local) => {
-                    let dir = dir.to_owned();
-                    let load = move || stephost_steps::load_local(&local, &dir, &LocalFiles);
-                    let loaded = tokio::task::spawn_blocking(load).await;
-                    let loaded =
-                        loaded.map_err(|_| Halt::failed("loading the function was given up"))?;
-                    return loaded
-                        .map(Target::Function)
-                        .map_err(|error| Halt::failed(error.to_string()));
-                }
-                Reference::Builtin(name) => {
-                    return self
-                        .functions
-                        .find(&name)
-                        .map(Target::Builtin)
-                        .ok_or_else(|| {
-                            Halt::failed(format!(
-                                "no builtin function `{name}`; this host has {}",
-                                self.functions.names().join(", ")
-                            ))
-                        });
-                }
-                Reference::Git(_) => return Err(unsupported(&reference, "git repositories")),
-                Reference::Oci(_) => return Err(unsupported(&reference, "OCI images")),
+        // Reading and parsing a large definition must not hold up other jobs.
+        let callee = tokio::task::block_in_place(|| {
+            stephost_steps::resolve(reference, scope, dir, &LocalFiles, Strictness::Wire)
+        });
+        match callee.map_err(|error| Halt::failed(error.to_string()))? {
+            Callee::Function(loaded) => Ok(Target::Function(loaded)),
+            Callee::Builtin(name) => {
+                self.functions
+                    .find(&name)
+                    .map(Target::Builtin)
+                    .ok_or_else(|| {
+                        Halt::failed(format!(
+                            "no builtin function `{name}`; this host has {}",
+                            self.functions.names().join(", ")
+                        ))
+                    })
             }
         }
-        Err(Halt::failed(format!(
-            "the reference evaluates to another one more than {DYNAMIC_STEPS_MAX} times"
-        )))
     }
-}
-
-fn unsupported(reference: &Reference, source: &str) -> Halt {
-    Halt::failed(format!(
-        "cannot load `{reference}`: functions from {source} are not supported yet"
-    ))
 }
 
 /// The sentence for an `action:` item.

@@ -130,6 +130,8 @@ fn incident(method: &str, payload: Box<dyn Any + Send>) -> Status {
 mod tests {
     use std::convert::Infallible;
 
+    use http_body::Body as _;
+
     use super::*;
 
     /// Where the service below panics.

@@ -11,14 +11,13 @@
 //! hidden is *that* an evaluation fails; the message says where, never which value.
 //! Called by: `template`.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::error::{ExpressionError, Fault, Shown};
 use crate::functions::{Function, NumberFault, parse_number};
 use crate::lex::is_name;
 use crate::limits::{RESULT_BYTES_MAX, SHOWN_BYTES_MAX, VALUE_DEPTH_MAX, WORK_MAX};
-use crate::program::{Binary, Operation, Placed, Program, Unary};
+use crate::program::{Arithmetic, Comparison, Operation, Placed, Program, Unary};
 use crate::template::Scope;
 use crate::value::{Data, Map, Value, compare, text_at_most};
 
@@ -86,7 +85,8 @@ impl<'p> Machine<'p> {
             Operation::Index { container } => self.index(*container)?,
             Operation::Call { arguments } => self.call(*arguments)?,
             Operation::Unary(operator) => self.unary(*operator)?,
-            Operation::Binary(operator) => self.binary(*operator)?,
+            Operation::Arithmetic(operator) => self.arithmetic(*operator)?,
+            Operation::Compare(comparison) => self.compare(*comparison)?,
             Operation::Merge => self.merge()?,
             Operation::Array { items } => self.array(*items)?,
             Operation::Object { entries } => self.object(*entries)?,
@@ -113,14 +113,12 @@ impl<'p> Machine<'p> {
     }
 
     fn finish(mut self, wanted: Wanted) -> Result<Value, ExpressionError> {
-        let value = self.pop();
-        match wanted {
-            Wanted::Value => self.bounded(value),
-            Wanted::Text => {
-                let text = self.text_of(&value)?;
-                self.marked_if(value.is_sensitive(), text)
-            }
+        let mut value = self.pop();
+        if wanted == Wanted::Text {
+            let text = self.text_of(&value)?;
+            value = self.marked_if(value.is_sensitive(), text)?;
         }
+        self.bounded(value)
     }
 
     fn name(&mut self, name: &'p str) -> Result<Value, ExpressionError> {
@@ -268,60 +266,46 @@ impl<'p> Machine<'p> {
         self.marked_if(operand.is_sensitive(), result)
     }
 
-    fn binary(&mut self, operator: Binary) -> Result<Value, ExpressionError> {
+    fn arithmetic(&mut self, operator: Arithmetic) -> Result<Value, ExpressionError> {
         let right = self.pop();
         let left = self.pop();
-        let result = match operator {
-            Binary::Equal => Value::bool(self.compare(&left, &right)?.is_eq()),
-            Binary::Unequal => Value::bool(self.compare(&left, &right)?.is_ne()),
-            Binary::Less => Value::bool(self.compare(&left, &right)?.is_lt()),
-            Binary::LessOrEqual => Value::bool(self.compare(&left, &right)?.is_le()),
-            Binary::Greater => Value::bool(self.compare(&left, &right)?.is_gt()),
-            Binary::GreaterOrEqual => Value::bool(self.compare(&left, &right)?.is_ge()),
-            Binary::Multiply
-            | Binary::Divide
-            | Binary::Remainder
-            | Binary::Add
-            | Binary::Subtract => self.arithmetic(operator, &left, &right)?,
+        let result = match (operator, left.data(), right.data()) {
+            (Arithmetic::Add, Data::String(left), Data::String(right)) => {
+                let mut text = String::new();
+                self.append(&mut text, left)?;
+                self.append(&mut text, right)?;
+                Value::string(text)
+            }
+            (_, Data::Number(left), Data::Number(right)) => {
+                self.numbers(operator, *left, *right)?
+            }
+            _ => {
+                return Err(self.error(Fault::Operands {
+                    operator: operator.symbol(),
+                    left: left.kind(),
+                    right: right.kind(),
+                }));
+            }
         };
         self.marked_if(left.is_sensitive() || right.is_sensitive(), result)
     }
 
-    fn arithmetic(
-        &mut self,
-        operator: Binary,
-        left: &Value,
-        right: &Value,
+    fn numbers(
+        &self,
+        operator: Arithmetic,
+        left: f64,
+        right: f64,
     ) -> Result<Value, ExpressionError> {
-        match (operator, left.data(), right.data()) {
-            (Binary::Add, Data::String(left), Data::String(right)) => {
-                let mut text = String::new();
-                self.append(&mut text, left)?;
-                self.append(&mut text, right)?;
-                Ok(Value::string(text))
-            }
-            (_, Data::Number(left), Data::Number(right)) => self.numbers(operator, *left, *right),
-            _ => Err(self.error(Fault::Operands {
-                operator: operator.symbol(),
-                left: left.kind(),
-                right: right.kind(),
-            })),
-        }
-    }
-
-    fn numbers(&self, operator: Binary, left: f64, right: f64) -> Result<Value, ExpressionError> {
-        let by_zero = right == 0.0;
         let result = match operator {
-            Binary::Divide | Binary::Remainder if by_zero => {
+            Arithmetic::Divide | Arithmetic::Remainder if right == 0.0 => {
                 return Err(self.error(Fault::DivisionByZero));
             }
-            Binary::Multiply => left * right,
-            Binary::Divide => left / right,
+            Arithmetic::Multiply => left * right,
+            Arithmetic::Divide => left / right,
             // The quotient is cut towards zero, so the remainder has the sign of the left side.
-            Binary::Remainder => left % right,
-            Binary::Subtract => left - right,
-            // The comparisons never come here.
-            _ => left + right,
+            Arithmetic::Remainder => left % right,
+            Arithmetic::Add => left + right,
+            Arithmetic::Subtract => left - right,
         };
         if !result.is_finite() {
             return Err(self.error(Fault::NumberOutOfRange));
@@ -329,13 +313,16 @@ impl<'p> Machine<'p> {
         Ok(Value::number(result))
     }
 
-    fn compare(&mut self, left: &Value, right: &Value) -> Result<Ordering, ExpressionError> {
+    fn compare(&mut self, comparison: Comparison) -> Result<Value, ExpressionError> {
+        let right = self.pop();
+        let left = self.pop();
         if left.kind() == right.kind() {
-            self.walkable(left)?;
-            self.walkable(right)?;
+            self.walkable(&left)?;
+            self.walkable(&right)?;
             self.spend(left.size().min(right.size()))?;
         }
-        Ok(compare(left, right))
+        let result = Value::bool(comparison.holds(compare(&left, &right)));
+        self.marked_if(left.is_sensitive() || right.is_sensitive(), result)
     }
 
     fn and(&mut self, end: usize) -> Result<usize, ExpressionError> {
@@ -450,7 +437,7 @@ impl<'p> Machine<'p> {
     /// Refuses a value that must not leave the evaluation because it is too deep or too large.
     fn bounded(&self, value: Value) -> Result<Value, ExpressionError> {
         self.walkable(&value)?;
-        if value.size() > RESULT_BYTES_MAX {
+        if value.as_str().map_or(value.size(), str::len) > RESULT_BYTES_MAX {
             return Err(self.error(Fault::ResultTooLarge));
         }
         Ok(value)

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::error::{ExpressionError, Fault, Shown};
 use crate::lex::{Lexer, Symbol, Word, is_reserved};
 use crate::limits::{NESTING_MAX, TEMPLATE_BYTES_MAX};
-use crate::program::{Binary, Operation, Program, Unary};
+use crate::program::{Arithmetic, Comparison, Operation, Program, Unary};
 use crate::value::Value;
 
 /// What begins an expression in text.
@@ -79,7 +79,8 @@ struct Pending {
 
 #[derive(Clone, Copy)]
 enum Operator {
-    Binary(Binary),
+    Arithmetic(Arithmetic),
+    Compare(Comparison),
     /// The operation that jumps when the left side decides.
     Or(usize),
     And(usize),
@@ -177,7 +178,7 @@ impl<'t> Parser<'t> {
         match symbol {
             Symbol::And => Some(Operator::And(0).level()),
             Symbol::Or => Some(Operator::Or(0).level()),
-            symbol => binary(*symbol).map(|operator| Operator::Binary(operator).level()),
+            symbol => binary(*symbol).map(Operator::level),
         }
     }
 
@@ -200,7 +201,7 @@ impl<'t> Parser<'t> {
                 Operator::Or(self.program.emit(or, position)?)
             }
             symbol => match binary(symbol) {
-                Some(operator) => Operator::Binary(operator),
+                Some(operator) => operator,
                 None => return Ok(None),
             },
         };
@@ -215,9 +216,13 @@ impl<'t> Parser<'t> {
     /// Finishes an operator whose both sides were read.
     fn complete(&mut self, pending: &Pending) -> Result<(), ExpressionError> {
         match pending.operator {
-            Operator::Binary(operator) => {
+            Operator::Arithmetic(operator) => {
                 self.program
-                    .emit(Operation::Binary(operator), pending.position)?;
+                    .emit(Operation::Arithmetic(operator), pending.position)?;
+            }
+            Operator::Compare(comparison) => {
+                self.program
+                    .emit(Operation::Compare(comparison), pending.position)?;
             }
             Operator::And(jump) | Operator::Or(jump) => {
                 self.program.emit(Operation::Merge, pending.position)?;
@@ -499,35 +504,31 @@ impl Operator {
     /// Returns the precedence: what is higher is done first.
     fn level(self) -> u8 {
         match self {
-            Operator::Binary(Binary::Multiply | Binary::Divide | Binary::Remainder) => 4,
-            Operator::Binary(Binary::Add | Binary::Subtract) => 3,
-            Operator::Binary(
-                Binary::Equal
-                | Binary::Unequal
-                | Binary::Less
-                | Binary::LessOrEqual
-                | Binary::Greater
-                | Binary::GreaterOrEqual,
-            ) => 2,
+            Operator::Arithmetic(
+                Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder,
+            ) => 4,
+            Operator::Arithmetic(Arithmetic::Add | Arithmetic::Subtract) => 3,
+            Operator::Compare(_) => 2,
             Operator::And(_) => 1,
             Operator::Or(_) => 0,
         }
     }
 }
 
-fn binary(symbol: Symbol) -> Option<Binary> {
+/// Returns the operator that `symbol` is between two values, if it is one that always needs both.
+fn binary(symbol: Symbol) -> Option<Operator> {
     match symbol {
-        Symbol::Star => Some(Binary::Multiply),
-        Symbol::Slash => Some(Binary::Divide),
-        Symbol::Percent => Some(Binary::Remainder),
-        Symbol::Plus => Some(Binary::Add),
-        Symbol::Minus => Some(Binary::Subtract),
-        Symbol::Equal => Some(Binary::Equal),
-        Symbol::Unequal => Some(Binary::Unequal),
-        Symbol::Less => Some(Binary::Less),
-        Symbol::LessOrEqual => Some(Binary::LessOrEqual),
-        Symbol::Greater => Some(Binary::Greater),
-        Symbol::GreaterOrEqual => Some(Binary::GreaterOrEqual),
+        Symbol::Star => Some(Operator::Arithmetic(Arithmetic::Multiply)),
+        Symbol::Slash => Some(Operator::Arithmetic(Arithmetic::Divide)),
+        Symbol::Percent => Some(Operator::Arithmetic(Arithmetic::Remainder)),
+        Symbol::Plus => Some(Operator::Arithmetic(Arithmetic::Add)),
+        Symbol::Minus => Some(Operator::Arithmetic(Arithmetic::Subtract)),
+        Symbol::Equal => Some(Operator::Compare(Comparison::Equal)),
+        Symbol::Unequal => Some(Operator::Compare(Comparison::Unequal)),
+        Symbol::Less => Some(Operator::Compare(Comparison::Less)),
+        Symbol::LessOrEqual => Some(Operator::Compare(Comparison::LessOrEqual)),
+        Symbol::Greater => Some(Operator::Compare(Comparison::Greater)),
+        Symbol::GreaterOrEqual => Some(Operator::Compare(Comparison::GreaterOrEqual)),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 //! a.b || c + 1     0 Name a   1 Attribute b   2 Or(start 0, end 7)   3 Name c   4 Push 1   5 Add   6 Merge
 //! ```
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::error::{ExpressionError, Fault};
@@ -46,7 +47,9 @@ pub(crate) enum Operation {
     /// Takes a value, gives the result.
     Unary(Unary),
     /// Takes two values, gives the result.
-    Binary(Binary),
+    Arithmetic(Arithmetic),
+    /// Takes two values, gives whether they compare so.
+    Compare(Comparison),
     /// The left side of `&&` is on the stack. Falsy: it stays and `end` is next. Else it stays for `Merge`.
     And { end: usize },
     /// The left side of `||` is on the stack: as `And`, with truthy for falsy. The left side began at `start` with
@@ -76,14 +79,19 @@ pub(crate) enum Unary {
     Not,
 }
 
-/// The operators between two values that always need both.
+/// The operators that make a value of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Binary {
+pub(crate) enum Arithmetic {
     Multiply,
     Divide,
     Remainder,
     Add,
     Subtract,
+}
+
+/// The operators that compare two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
     Equal,
     Unequal,
     Less,
@@ -162,7 +170,10 @@ impl Operation {
         match self {
             Operation::Push(_) | Operation::Name(_) => (0, 1),
             Operation::Attribute(_) | Operation::Unary(_) => (1, 1),
-            Operation::Index { .. } | Operation::Binary(_) | Operation::Merge => (2, 1),
+            Operation::Index { .. }
+            | Operation::Arithmetic(_)
+            | Operation::Compare(_)
+            | Operation::Merge => (2, 1),
             Operation::Call { arguments } => (arguments + 1, 1),
             Operation::And { .. } | Operation::Or { .. } | Operation::Key => (0, 0),
             Operation::Array { items } => (*items, 1),
@@ -183,21 +194,29 @@ impl Unary {
     }
 }
 
-impl Binary {
+impl Arithmetic {
     /// Returns how the operator is written.
     pub(crate) fn symbol(self) -> &'static str {
         match self {
-            Binary::Multiply => "*",
-            Binary::Divide => "/",
-            Binary::Remainder => "%",
-            Binary::Add => "+",
-            Binary::Subtract => "-",
-            Binary::Equal => "==",
-            Binary::Unequal => "!=",
-            Binary::Less => "<",
-            Binary::LessOrEqual => "<=",
-            Binary::Greater => ">",
-            Binary::GreaterOrEqual => ">=",
+            Arithmetic::Multiply => "*",
+            Arithmetic::Divide => "/",
+            Arithmetic::Remainder => "%",
+            Arithmetic::Add => "+",
+            Arithmetic::Subtract => "-",
+        }
+    }
+}
+
+impl Comparison {
+    /// Tells whether two values in this order compare so.
+    pub(crate) fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::Unequal => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
         }
     }
 }

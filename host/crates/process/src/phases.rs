@@ -350,7 +350,7 @@ mod tests {
             patience: Patience::Long,
         };
         let emptying = Phase::Emptying { exit };
-        check("no stop", &[ended], silent, false, false);
+        check("no stop", &[ended], quiet, false, false);
         check("stopped", &[term, ended], emptying, true, false);
         check(
             "time does not end a polite stop",
@@ -362,7 +362,7 @@ mod tests {
         check(
             "everybody left by himself",
             &[term, ended, Event::GroupEmpty],
-            empty,
+            gone,
             true,
             false,
         );
@@ -376,7 +376,7 @@ mod tests {
         check(
             "somebody cannot be killed",
             &[term, ended, kill, Event::BudgetSpent],
-            empty,
+            gone,
             true,
             true,
         );

@@ -202,3 +202,82 @@ struct Nowhere;
 impl Output for Nowhere {
     fn write(&self, _: Stream, _: &[u8]) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{PipeWriter, Write, pipe},
+        sync::{Mutex, PoisonError},
+    };
+
+    use rustix::pipe::fcntl_setpipe_size;
+
+    use super::*;
+
+    /// Counts what it gets, and writes the same again while `echoes` says so.
+    struct Echo {
+        got: Mutex<usize>,
+        back: PipeWriter,
+        echoes: bool,
+    }
+
+    impl Output for Echo {
+        fn write(&self, _: Stream, bytes: &[u8]) {
+            *self.got.lock().unwrap_or_else(PoisonError::into_inner) += bytes.len();
+            if self.echoes {
+                (&self.back).write_all(bytes).expect("there is room for what was just read");
+            }
+        }
+    }
+
+    /// A pump whose stdout is still held, with `bytes` in it.
+    fn pump_holding(bytes: usize, echoes: bool) -> (Pump, Arc<Echo>) {
+        let (out, mut writer) = pipe().unwrap();
+        fcntl_setpipe_size(&out, 512 * 1024).unwrap();
+        writer.write_all(&vec![b'x'; bytes]).unwrap();
+        let (err, closed) = pipe().unwrap();
+        drop(closed);
+        let echo = Arc::new(Echo { got: Mutex::default(), back: writer, echoes });
+        (Pump::new(out.into(), err.into(), echo.clone()).unwrap(), echo)
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_in_a_held_pipe_is_read_without_waiting() {
+        for bytes in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 300_000] {
+            let (mut pump, echo) = pump_holding(bytes, false);
+            pump.read_what_is_there();
+            assert_eq!(*echo.got.lock().unwrap(), bytes);
+            assert_eq!(pump.held(), 1, "the closed one is gone, the held one is not");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endless_writer_does_not_keep_the_pump_from_returning() {
+        let (mut pump, echo) = pump_holding(200_000, true);
+        pump.read_what_is_there();
+        let got = *echo.got.lock().unwrap();
+        assert!((200_000..=200_000 + 2 * CHUNK_BYTES).contains(&got), "{got} bytes");
+        assert_eq!(pump.held(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_pipe_is_given_up_in_time() {
+        for (patience, limit) in [(Patience::Short, SHORT_LIMIT), (Patience::Long, LONG_SILENCE)] {
+            let (mut pump, _) = pump_holding(0, false);
+            let began = Instant::now();
+            pump.run_until_silent(patience).await;
+            let took = began.elapsed();
+            assert!(took >= limit && took < limit * 2, "{patience:?}: {took:?}");
+            assert_eq!(pump.held(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loud_pipe_is_given_up_in_time() {
+        let (mut pump, echo) = pump_holding(CHUNK_BYTES, true);
+        let began = Instant::now();
+        pump.run_until_silent(Patience::Long).await;
+        assert!(began.elapsed() >= LONG_LIMIT);
+        assert!(*echo.got.lock().unwrap() > 10 * CHUNK_BYTES, "it was read all the time");
+    }
+}

@@ -4,6 +4,8 @@
 use serde_json::json;
 use stephost_expr::{Map, Template, Value};
 
+use crate::scope_of;
+
 /// What a row expects.
 enum Then {
     /// This value, as JSON.
@@ -15,7 +17,7 @@ use Then::{Fails, Is};
 
 /// The context of contract 4.6, with what its other rows take for granted.
 fn scope() -> Map {
-    let scope = json!({
+    scope_of(json!({
         "job": {"job_id": "1982", "A_FILE_VAR": "/tmp/file", "foo": {"outputs": [{"hello": "you"}]}},
         "vars": {"REF": "main", "FLIN_FLAN_FLON": "only here"},
         "env": {"MOVIE": "tron", "WHERE": "inside", "WHERE_EXACTLY": "global"},
@@ -33,8 +35,7 @@ fn scope() -> Map {
         },
         "obj": {"prop": "the-key", "property-name": "dashed", "default": "reserved"},
         "items": [1, 2, 3],
-    });
-    Value::from_json(scope).as_object().unwrap().clone()
+    }))
 }
 
 #[test]
@@ -83,6 +84,16 @@ fn every_row_of_the_contract_holds() {
             "A12 the string in it",
             "${{inputs.name}}",
             Is(json!("Kevin Flynn")),
+        ),
+        (
+            "A13 the string in it",
+            "${{inputs.name}}",
+            Is(json!("Kevin Flynn")),
+        ),
+        (
+            "A23 the element",
+            "${{steps.greet_foo.outputs.name}}",
+            Is(json!("foo")),
         ),
         (
             "A14",

@@ -23,9 +23,11 @@ fn fault(text: &str, scope: &Map) -> Fault {
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new()
         .stack_size(STACK_BYTES)
-        .spawn(work)
-        .unwrap();
-    thread.join().unwrap();
+        .spawn(work);
+    let ended = thread.expect("a small thread can be started").join();
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 /// Returns a value with arrays inside each other.
@@ -119,13 +121,17 @@ fn a_result_has_a_largest_size() {
     let scope = Map::from([
         ("half".to_owned(), Value::string("x".repeat(half))),
         ("more".to_owned(), Value::string("x".repeat(half + 1))),
-        ("quotes".to_owned(), Value::string("\u{1}".repeat(half / 2))),
+        (
+            "most".to_owned(),
+            Value::string("x".repeat(RESULT_BYTES_MAX - 3)),
+        ),
         (
             "all".to_owned(),
             Value::string("x".repeat(RESULT_BYTES_MAX + 1)),
         ),
     ]);
-    assert!(evaluate("${{ str(half + half)[0] }}", &scope).is_ok());
+    assert!(evaluate("${{ half + half }}", &scope).is_ok());
+    assert!(evaluate("${{ half }}${{ half }}", &scope).is_ok());
     for text in [
         "${{ half + more }}",
         "${{ half }}${{ more }}",
@@ -133,11 +139,16 @@ fn a_result_has_a_largest_size() {
         "${{ [half, more] }}",
         "${{ {a: half, b: more} }}",
         "${{ {(half): more} }}",
-        // Each of its characters takes six in JSON.
-        "${{ str([quotes]) }}",
+        // Brackets and quotes count.
+        "${{ str([most]) }}",
         "${{ all }}",
     ] {
         assert_eq!(fault(text, &scope), Fault::ResultTooLarge, "{text}");
+        let text = Template::parse(text)
+            .unwrap()
+            .evaluate_text(&scope)
+            .unwrap_err();
+        assert_eq!(text.fault(), &Fault::ResultTooLarge);
     }
     // A part of something large is as good as any.
     let large = Map::from([("large".to_owned(), Value::object(scope))]);

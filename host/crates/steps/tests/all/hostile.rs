@@ -132,15 +132,10 @@ fn a_hostile_text_is_refused_soon_and_clearly() {
         ),
         (
             "line breaks",
-            "\n".repeat(TEXT_BYTES_MAX).into_bytes(),
+            "\n".repeat(TEXT_BYTES_MAX / 8).into_bytes(),
             "no YAML document",
         ),
-        (
-            "blanks",
-            " ".repeat(TEXT_BYTES_MAX).into_bytes(),
-            "no YAML document",
-        ),
-        ("tabs", "\t".repeat(TEXT_BYTES_MAX).into_bytes(), ""),
+        ("tabs", "\t".repeat(TEXT_BYTES_MAX / 8).into_bytes(), ""),
         (
             "a million inputs",
             spec_of(many(1_000_000, |n| format!("    a{n}: {{type: string}}\n"))),

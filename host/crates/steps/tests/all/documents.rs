@@ -93,6 +93,64 @@ fn y01_func_and_step_are_the_same_key() {
 }
 
 #[test]
+fn the_rows_of_the_contract_that_a_text_decides_hold() {
+    let table = [
+        ("Y01 func", "{}\n---\nrun: [{name: a, func: ./a}]", "read"),
+        ("Y01 step", "{}\n---\nrun: [{name: a, step: ./a}]", "read"),
+        (
+            "Y02",
+            "{}\n---\nrun: [{name: a, script: x, step: ./a}]",
+            "exclude each other",
+        ),
+        (
+            "Y03",
+            "{}\n---\nrun: [{name: not ok, script: x}]",
+            "step name `not ok`",
+        ),
+        (
+            "Y04",
+            "{}\n---\nexec: {command: []}",
+            "`command` must not be empty",
+        ),
+        (
+            "Y05 no type",
+            "spec: {inputs: {a: {default: 1}}}\n---\nrun: []",
+            "needs a `type`",
+        ),
+        (
+            "Y05 default",
+            "spec: {inputs: {a: {type: string, default: 1}}}\n---\nrun: []",
+            "of type string, not number",
+        ),
+        // A later item may be broken in every way that only reaching it shows.
+        (
+            "Y11",
+            "{}\n---\nrun: [{name: a, script: x}, {name: b, func: ./missing}]",
+            "read",
+        ),
+        (
+            "Y12",
+            "{}\n---\nrun: [{name: a, func: 'builtin://nope'}]",
+            "read",
+        ),
+        (
+            "Y13",
+            "spec: {outputs: delegate}\n---\nrun: [{name: a, func: ./a}]\ndelegate: a",
+            "read",
+        ),
+        (
+            "K26",
+            "{}\n---\nrun: [{name: a, script: x}, {name: a, script: y}]",
+            "is used again",
+        ),
+    ];
+    for (row, text, expected) in table {
+        let outcome = outcome(text, Strictness::Wire);
+        assert!(outcome.contains(expected), "{row}: {outcome}");
+    }
+}
+
+#[test]
 fn what_a_runner_sends_is_read() {
     let text = "{}\n---\nrun:\n    - func: builtin://concrete\n      inputs:\n        job: {a: [1, null]}\n      name: user_script\n    - name: s\n      script: |\n        echo a\n        echo b\n    - action: actions/hello@v1\n      inputs: {who: you}\n      name: act\n";
     let composite = steps(text);
@@ -407,17 +465,14 @@ fn a_bad_definition_is_refused() {
         "exec: {command: [a], work_dir: {}}",
         "exec: {command: [a]}\noutputs: {a: 1}",
         "exec: {command: [a]}\ndelegate: a",
-        "exec: {command: ['${{ a']}",
         "command: [a]",
         "script: a",
         "inputs: {}\nrun: []",
         "env: [A]\nrun: []",
         "env: {A-B: 1}\nrun: []",
         "env: {A: [1]}\nrun: []",
-        "env: {'${{ a': 1}\nrun: []",
         "run: []\noutputs: [a]",
         "run: []\noutputs: {a-b: 1}",
-        "run: []\noutputs: {a: '${{'}",
         "run: []\ndelegate: a",
     ]
     .map(|definition| format!("{{}}\n---\n{definition}\n"));
@@ -442,17 +497,14 @@ fn a_bad_definition_is_refused() {
         steps:3:32: `work_dir` must be a string, not an object
         steps:4:1: `outputs` belongs to `run`, an exec function writes its outputs to the output file
         steps:4:1: `delegate` belongs to `run`, an exec function writes its outputs to the output file
-        steps:3:18: invalid expression at 0: `${{` is not closed by `}}`
         steps:3:1: key `command` is unknown here, it belongs below `exec`
         steps:3:1: key `script` is unknown here, it belongs in an item of `run`
         steps:3:1: key `inputs` is unknown here, it belongs below `spec` in the first document
         steps:3:6: `env` must be an object, not an array
         steps:3:7: environment variable name `A-B` is not allowed: use letters, digits and `_`, and no digit first
         steps:3:10: environment variable `A` must be a string, not an array
-        steps:3:7: invalid expression at 0: `${{` is not closed by `}}`
         steps:4:10: `outputs` must be an object, not an array
         steps:4:11: output name `a-b` is not allowed: use letters, digits and `_`, and no digit first
-        steps:4:14: invalid expression at 0: `${{` is not closed by `}}`
         steps:4:11: `delegate` needs `outputs: delegate` in the spec
     "#]],
     );
@@ -484,7 +536,6 @@ fn a_bad_step_is_refused() {
         "{name: a, func: [./a]}",
         "{name: a, func: 'Not A Reference!'}",
         "{name: a, func: 'https://gitlab.com/a'}",
-        "{name: a, func: '${{ x'}",
         "{name: a, func: {}}",
         "{name: a, func: {gti: {url: a, rev: b}}}",
         "{name: a, func: {git: {url: a, rev: b}, oci: {registry: a, repository: b, tag: c}}}",
@@ -501,7 +552,6 @@ fn a_bad_step_is_refused() {
         "{name: a, func: ./a, inputs: [a]}",
         "{name: a, func: ./a, inputs: {a-b: 1}}",
         "{name: a, func: ./a, inputs: {a: [.nan]}}",
-        "{name: a, func: ./a, inputs: {a: [{b: '${{ x'}]}}",
         "{name: a, func: ./a, env: {A: {}}}",
         "{nmae: a, func: ./a}",
         "{name: a, fucn: ./a}",
@@ -534,7 +584,6 @@ fn a_bad_step_is_refused() {
         steps:4:21: a reference must be a string, not an array
         steps:4:21: `Not A Reference!` is no reference: write `./DIR`, `builtin://NAME`, `URL@REV` or `[REGISTRY/]REPOSITORY[:TAG] [FILE]`
         steps:4:21: expecting url@rev, found `https://gitlab.com/a`
-        steps:4:21: invalid expression at 0: `${{` is not closed by `}}`
         steps:4:21: a reference needs `git` or `oci`
         steps:4:22: key `gti` is unknown (did you mean `git`?)
         steps:4:45: `git` and `oci` exclude each other
@@ -551,12 +600,34 @@ fn a_bad_step_is_refused() {
         steps:4:34: `inputs` must be an object, not an array
         steps:4:35: input name `a-b` is not allowed: use letters, digits and `_`, and no digit first
         steps:4:39: `.nan` is no number that JSON can hold
-        steps:4:43: invalid expression at 0: `${{` is not closed by `}}`
         steps:4:35: environment variable `A` must be a string, not an object
         steps:4:6: key `nmae` is unknown (did you mean `name`?)
         steps:4:15: key `fucn` is unknown (did you mean `func`?)
     "#]],
     );
+}
+
+#[test]
+fn a_broken_expression_is_reported_with_the_place_of_its_scalar() {
+    let rows = [
+        ("exec: {command: [a, '${{ x']}", "3:21"),
+        ("exec: {command: [a], work_dir: '${{ x'}", "3:32"),
+        ("env: {'${{ x': 1}\nrun: []", "3:7"),
+        ("env: {A: '${{ x'}\nrun: []", "3:10"),
+        ("run: []\noutputs: {a: '${{ x'}", "4:14"),
+        ("run: [{name: a, func: '${{ x'}]", "3:23"),
+        ("run: [{name: a, script: '${{ x'}]", "3:25"),
+        ("run: [{name: a, func: ./a, env: {A: '${{ x'}}]", "3:37"),
+        (
+            "run: [{name: a, func: ./a, inputs: {a: [{b: '${{ x'}]}}]",
+            "3:45",
+        ),
+    ];
+    let reason = stephost_expr::Template::parse("${{ x").expect_err("not closed");
+    for (definition, place) in rows {
+        let line = outcome(&format!("{{}}\n---\n{definition}\n"), Strictness::Wire);
+        assert_eq!(line, format!("steps:{place}: {reason}\n"), "{definition}");
+    }
 }
 
 #[test]
