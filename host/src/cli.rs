@@ -10,6 +10,7 @@ mod recover;
 mod serve;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,11 +71,7 @@ struct ServeArguments {
     #[arg(long, value_name = "DURATION", default_value = DRAIN_DEFAULT, value_parser = duration)]
     drain_timeout: Duration,
     /// Program to run once the first byte arrives on stdin; its exit code is ours
-    #[arg(
-        value_name = "CMD",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
@@ -106,12 +103,14 @@ pub(crate) fn run() -> u8 {
     };
     let done = match parsed.command {
         Command::Version => {
-            println!(
-                "stephost {} ({})",
-                env!("CARGO_PKG_VERSION"),
+            let version = env!("CARGO_PKG_VERSION");
+            writeln!(
+                std::io::stdout(),
+                "stephost {version} ({})",
                 std::env::consts::ARCH
-            );
-            Ok(exit::FINE)
+            )
+            .map_err(Failure::cannot_create)
+            .map(|()| exit::FINE)
         }
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),

@@ -195,6 +195,8 @@ impl JobContext {
         for value in values.filter(|value| value.is_sensitive()) {
             value.sensitive_texts(&mut texts);
         }
+        // A sensitive truth value would hide these words everywhere, and itself nowhere.
+        texts.retain(|text| !matches!(text.as_str(), "true" | "false" | "null" | "<null>"));
         self.log
             .add_secrets(texts.into_iter().map(String::into_bytes).collect());
     }

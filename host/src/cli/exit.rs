@@ -1,5 +1,7 @@
 //! Exit codes, and how an error that ends the program is told.
 
+use std::io::Write as _;
+
 /// Everything went well.
 pub(crate) const FINE: u8 = 0;
 /// The arguments are wrong.
@@ -49,6 +51,7 @@ impl Failure {
 
 /// Tells why on stderr, the chain of causes in one line; returns the code.
 pub(crate) fn report(failure: &Failure) -> u8 {
-    eprintln!("error: {:#}", failure.error);
+    // That nobody can read it does not change the code.
+    let _ = writeln!(std::io::stderr(), "error: {:#}", failure.error);
     failure.code
 }

@@ -7,6 +7,7 @@
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,9 @@ use crate::{config, observe};
 
 /// Time between the polite signal and the kill for the command (contract 2.4).
 const COMMAND_GRACE: Duration = Duration::from_secs(5);
+/// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
+/// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
+const STACK_BYTES: usize = 16 << 20;
 /// How long the command's first byte may be looked for before signals are looked at again.
 const ROUND: Duration = Duration::from_millis(200);
 
@@ -40,6 +44,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
         .context("starting the runtime")
         .map_err(Failure::internal)?;
@@ -55,6 +60,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
             ListenError::Io { .. } => Failure::cannot_create(error),
             _ => Failure::usage(error),
         })?;
+    let _socket = SocketFile(path.clone());
     config::announce_socket(&path);
     let functions = Functions::shipped()
         .context("starting the sandbox")
@@ -73,6 +79,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         .map_err(Failure::cannot_create)?;
 
     let serving = server::serve(listener, jobs, drain_heard.clone(), arguments.drain_timeout);
+    let has_command = !arguments.command.is_empty();
     let command = async {
         let code = match arguments.command.split_first() {
             None => None,
@@ -89,16 +96,25 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let mut command = std::pin::pin!(command);
     let mut serving = std::pin::pin!(serving);
     let (code, served) = tokio::select! {
-        served = &mut serving => (None, served),
+        // A drain tells the command too; its exit code is ours in any case.
+        served = &mut serving => (if has_command { Some(command.await) } else { None }, served),
         code = &mut command => (Some(code), serving.await),
     };
     signals.abort();
-    // The socket is ours; that somebody removed it first is as good.
-    let _ = std::fs::remove_file(&path);
     served.context("serving").map_err(Failure::internal)?;
     match code {
         Some(code) => code,
         None => Ok(exit::FINE),
+    }
+}
+
+/// The socket's file, which goes when the host does.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It is ours; that somebody removed it first is as good.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

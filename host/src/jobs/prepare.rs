@@ -235,9 +235,6 @@ fn work_dir(wanted: Option<&Path>) -> Result<PathBuf, RefusedJob> {
     let own = std::env::current_dir().map_err(failed)?;
     let Some(wanted) = wanted else { return Ok(own) };
     let dir = own.join(wanted);
-    if dir.as_os_str().as_encoded_bytes().contains(&0) {
-        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
-    }
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

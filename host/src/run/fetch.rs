@@ -6,7 +6,9 @@
 
 use std::path::Path;
 
-use stephost_steps::{Callee, FileFault, Files, Loaded, Reference, Strictness};
+use stephost_steps::{
+    Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError, Strictness,
+};
 
 use super::builtin::BuiltinFunction;
 use super::scope::StepScope;
@@ -45,7 +47,7 @@ impl JobContext {
         let callee = tokio::task::block_in_place(|| {
             stephost_steps::resolve(reference, scope, dir, &LocalFiles, Strictness::Wire)
         });
-        match callee.map_err(|error| Halt::failed(error.to_string()))? {
+        match callee.map_err(halt)? {
             Callee::Function(loaded) => Ok(Target::Function(loaded)),
             Callee::Builtin(name) => {
                 self.functions
@@ -59,6 +61,16 @@ impl JobContext {
                     })
             }
         }
+    }
+}
+
+/// The other errors name the reference by themselves.
+fn halt(error: LoadError) -> Halt {
+    match error {
+        LoadError::Reference(ReferenceError::Expression(error)) => {
+            Halt::expression("reference", &error)
+        }
+        error => Halt::failed(error.to_string()),
     }
 }
 

@@ -41,6 +41,14 @@ pub(super) fn submission(request: RunRequest) -> Result<Submission, Status> {
     let directory = [job.build_dir, request.work_dir]
         .into_iter()
         .find(|dir| !dir.is_empty());
+    if directory
+        .as_ref()
+        .is_some_and(|directory| directory.contains('\0'))
+    {
+        return Err(Status::invalid_argument(
+            "job.build_dir, work_dir: a path cannot contain a NUL byte",
+        ));
+    }
     Ok(Submission {
         id,
         steps: request.steps,

@@ -1,3 +1,5 @@
+//! What values promise: marks that stay, texts that read back, nothing shown that is sensitive.
+
 use serde_json::json;
 
 use super::*;

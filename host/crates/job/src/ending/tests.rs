@@ -1,3 +1,5 @@
+//! What endings say to a client, as tables.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The life of a job as stories, as the contract's table, and against a small model.
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Mask and stamp together, as a job's log sees them.
+
 use std::time::UNIX_EPOCH;
 
 use super::*;

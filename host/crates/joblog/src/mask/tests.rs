@@ -1,3 +1,5 @@
+//! The masker against a naive oracle, and the leaks that others had.
+
 use proptest::prelude::*;
 
 use super::*;

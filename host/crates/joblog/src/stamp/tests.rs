@@ -1,3 +1,5 @@
+//! The producer rules of contract 5.7, row by row, and a reader that undoes them.
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
