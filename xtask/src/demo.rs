@@ -254,6 +254,7 @@ async fn run(client: &Client, number: usize, show: &Show) -> anyhow::Result<JobS
         }
     }
     let status = client.status(&id).await?;
+    print_ending(&status);
     client.close(&id).await?;
     Ok(status)
 }
@@ -276,30 +277,51 @@ fn print_piece(piece: &[u8]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// The ending in words, under the job's log.
+fn print_ending(status: &JobStatus) {
+    let state = state_word(status.state);
+    if status.message.is_empty() {
+        anstream::println!("  {TITLE}{state}{TITLE:#}");
+    } else {
+        anstream::println!("  {TITLE}{state}{TITLE:#}: {}", status.message);
+    }
+}
+
 fn print_table(endings: &[JobStatus]) {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "job",
-        "ending",
-        "kind",
-        "wall time",
-        "a runner reports",
-        "message",
-    ]);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["job", "ending", "kind", "wall time", "a runner reports"]);
     for status in endings {
-        let code = exit_code(&status.message).map(|code| format!(" (exit code {code})"));
+        let code = exit_code(&status.message).map(|code| format!(", exit code {code}"));
         let reason = failure_reason(status).map_or("success", |reason| reason.as_str());
         table.add_row([
             status.id.clone(),
-            format!("{:?}", status.state).to_lowercase(),
-            status
-                .kind
-                .map_or_else(|| "-".into(), |kind| format!("{kind:?}").to_lowercase()),
+            state_word(status.state).to_owned(),
+            status.kind.map_or("-", kind_word).to_owned(),
             format!("{:.0?}", status.wall_time().unwrap_or_default()),
             format!("{reason}{}", code.unwrap_or_default()),
-            status.message.clone(),
         ]);
     }
     println!("\n{table}");
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Created => "created",
+        State::Running => "running",
+        State::Success => "success",
+        State::Failure => "failure",
+        State::Cancelled => "cancelled",
+        State::Unknown(_) => "unknown",
+    }
+}
+
+fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unknown => "unknown",
+        Kind::StepFailure => "step_failure",
+        Kind::Internal => "internal",
+        Kind::Cancelled => "cancelled",
+        Kind::Timeout => "timeout",
+    }
 }

@@ -279,6 +279,8 @@ impl JobContext {
                 message: message("too many builtins run at once; try again later".to_owned()),
             },
         };
+        // A program has told its own story; of a guest this line is all that a reader of the log learns.
+        self.log.line(Stream::Err, &ending.message());
         Err(Halt {
             ending,
             interrupted,
