@@ -223,3 +223,106 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use stephost_joblog::LogOffset;
+
+    use super::*;
+
+    fn log(secrets: &[&str]) -> (Arc<LogWriter>, LogReader, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = secrets.iter().map(|secret| secret.as_bytes().to_vec());
+        let (writer, reader) = create(dir.path(), Secrets::new(secrets)).unwrap();
+        (writer, reader, dir)
+    }
+
+    async fn read(reader: &LogReader, offset: i64) -> Result<Vec<u8>, String> {
+        let offset = LogOffset::try_from(offset).unwrap();
+        let mut pieces = std::pin::pin!(reader.follow(offset));
+        let mut read = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            read.extend(piece.map_err(|error| error.to_string())?);
+        }
+        Ok(read)
+    }
+
+    #[tokio::test]
+    async fn every_offset_gives_the_rest_of_the_same_bytes() {
+        let (writer, reader, _dir) = log(&[]);
+        writer.write(Stream::Out, b"one\n\ntwo");
+        writer.line(Stream::Err, "host");
+        writer.end(End::Complete);
+        let whole = read(&reader, 0).await.unwrap();
+        assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 4);
+        for offset in 0..=whole.len() {
+            let rest = read(&reader, i64::try_from(offset).unwrap()).await.unwrap();
+            assert_eq!(rest, whole[offset..], "from {offset}");
+        }
+        assert_eq!(read(&reader, 1 << 40).await.unwrap(), b"", "past the end");
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_vanishes_is_an_error_and_never_a_clean_end() {
+        let (writer, reader, _dir) = log(&[]);
+        writer.write(Stream::Out, b"the last line\n");
+        drop(writer);
+        let error = read(&reader, 0).await.unwrap_err();
+        assert!(error.contains("without its end record"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_broken_log_gives_its_bytes_and_then_the_incident() {
+        let (writer, reader, _dir) = log(&[]);
+        writer.write(Stream::Out, b"before\n");
+        writer.end(End::Broken("internal error (incident 7)".to_owned()));
+        let mut pieces = std::pin::pin!(reader.follow(LogOffset::START));
+        assert!(pieces.next().await.unwrap().unwrap().ends_with(b"before\n"));
+        let error = pieces.next().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "internal error (incident 7)");
+        assert!(pieces.next().await.is_none(), "an error is the end");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_after_the_end() {
+        let (writer, reader, _dir) = log(&["secret"]);
+        writer.write(Stream::Out, b"a secret\n");
+        writer.end(End::Complete);
+        writer.end(End::Broken("too late".to_owned()));
+        writer.write(Stream::Out, b"late\n");
+        let whole = read(&reader, 0).await.unwrap();
+        assert!(whole.ends_with(b"a [MASKED]\n"));
+        assert_eq!(writer.masked("the secret"), "the [MASKED]");
+    }
+
+    /// Stands for a disk: full until it is told that there is room.
+    #[test]
+    fn what_cannot_be_stored_is_counted_and_named_when_there_is_room_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, b"").unwrap();
+        let full = File::open(&path).unwrap();
+        let room = File::options().write(true).open(&path).unwrap();
+        let mut writer = Writer {
+            core: JobLog::new(Secrets::new([])),
+            ready: b"lost\n".to_vec(),
+            bytes: 0,
+            dropped: 0,
+            ended: false,
+        };
+        assert!(
+            !writer.store(&full),
+            "a file that cannot be written stores nothing"
+        );
+        writer.ready = b"kept\n".to_vec();
+        assert!(writer.store(&room));
+        let stored = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            stored.contains("[5 bytes of log could not be stored]\n"),
+            "{stored}"
+        );
+        assert!(stored.ends_with("kept\n"), "{stored}");
+        assert_eq!(stored.len() as u64, writer.bytes);
+    }
+}

@@ -342,3 +342,79 @@ async fn at(instant: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use stephost_joblog::{LogOffset, Secrets};
+
+    use super::*;
+    use crate::logfile;
+
+    fn session() -> (
+        Session,
+        LogReader,
+        watch::Receiver<JobView>,
+        tempfile::TempDir,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::new([b"hunter2".to_vec()]);
+        let (log, reader) = logfile::create(dir.path(), secrets).unwrap();
+        let view = watch::Sender::new(JobView {
+            id: JobId::parse("7").unwrap(),
+            life: Life::Running,
+            started: None,
+            ended: None,
+            closes_at: None,
+        });
+        let seen = view.subscribe();
+        let changed = watch::Sender::new(());
+        let session = Session {
+            view,
+            log,
+            changed,
+            settled: false,
+        };
+        (session, reader, seen, dir)
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_is_lost_breaks_its_job_and_says_so_to_every_follower() {
+        let (session, reader, seen, _dir) = session();
+        let lost = tokio::spawn(async move {
+            let _session = session;
+            panic!("asked to");
+        });
+        assert!(lost.await.unwrap_err().is_panic());
+        let Life::Broken(incident) = seen.borrow().life.clone() else {
+            panic!("the job is not broken: {seen:?}");
+        };
+        assert!(
+            incident.starts_with("internal error (incident "),
+            "{incident}"
+        );
+        let followed: Vec<_> = reader.follow(LogOffset::START).collect().await;
+        assert_eq!(followed.len(), 1);
+        assert_eq!(followed[0].as_ref().unwrap_err().to_string(), incident);
+    }
+
+    #[tokio::test]
+    async fn an_ending_is_masked_and_stored_before_the_log_ends() {
+        let (mut session, reader, seen, _dir) = session();
+        let message = "cannot open hunter2".to_owned();
+        session.done(Ending::Failed {
+            message,
+            exit_status: Some(3),
+        });
+        assert_eq!(
+            reader.follow(LogOffset::START).count().await,
+            0,
+            "a clean end"
+        );
+        let Life::Done { message, .. } = seen.borrow().life.clone() else {
+            panic!("the job is not done: {seen:?}");
+        };
+        assert_eq!(message, "cannot open [MASKED]: exit status 3");
+        assert!(seen.borrow().ended.is_some());
+    }
+}

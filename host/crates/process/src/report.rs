@@ -12,7 +12,8 @@ pub struct Report {
     pub signalled: bool,
     /// The hard kill was sent while something was alive.
     pub killed: bool,
-    /// How many of the two pipes somebody still held when reading ended: 0 to 2.
+    /// How many of the two pipes somebody still held when reading ended: 0 to 2. A note, not a proof: on a very busy machine
+    /// the holder may be the child of another start that has not reached its `exec`, which closes its copy.
     pub background: usize,
     /// What outlived the leader: members of the group that an unstopped step left behind (the job keeps them until it ends),
     /// members that a kill could not reach, holders of a pipe. `None`: nothing that we know of.
