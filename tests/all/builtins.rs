@@ -234,7 +234,7 @@ step_test!(
 
 step_test!(what_a_builtin_logs_stays_its_own_lines, |host| {
     let ended = misbehave(host, "{how: emit}").await;
-    ended.succeeds().printing("careful").printing("raw\n");
+    ended.printing("careful").printing("raw\n");
     assert!(
         !ended
             .text()
@@ -244,6 +244,16 @@ step_test!(what_a_builtin_logs_stays_its_own_lines, |host| {
         ended.text()
     );
 });
+
+step_test!(
+    a_builtin_that_keeps_no_promise_about_its_outputs_fails,
+    |host| {
+        let ended = misbehave(host, "{how: emit}").await;
+        ended.fails().saying_exactly(
+            "step \"m\": exec: missing output `text`, it has no default and was not written",
+        );
+    }
+);
 
 step_test!(
     two_hundred_builtins_in_a_row_and_twenty_at_once_do_not_wear_the_host_out,

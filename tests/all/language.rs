@@ -292,25 +292,18 @@ step_test!(
     }
 );
 
-step_test!(
-    y10_a_dynamic_reference_may_lead_to_a_dynamic_one_but_not_for_ever,
-    |host| {
-        host.file("b/func.yml", &says("b"));
-        let job = host.job("run: [{name: a, func: '${{ job.FIRST }}'}]");
-        let ended = job
-            .variable("FIRST", "./${{ job.NAME }}")
-            .variable("NAME", "b")
-            .run()
-            .await;
-        assert_eq!(ended.succeeds().out(), "b\n", "contract 3.6");
-        let job = host.job("run: [{name: a, func: '${{ job.LOOP }}'}]");
-        let ended = job.variable("LOOP", "${{ job.LOOP }}").run().await;
-        ended
-            .fails()
-            .saying("step \"a\": ")
-            .saying("the reference evaluates to another one more than");
-    }
-);
+step_test!(k27_a_reference_is_expanded_once_and_never_again, |host| {
+    let job = host.job("run: [{name: a, func: '${{ job.FIRST }}'}]");
+    let ended = job
+        .variable("FIRST", "./${{ job.NAME }}")
+        .variable("NAME", "b")
+        .run()
+        .await;
+    ended.fails().saying_exactly(
+        "step \"a\": reference `./${{ job.NAME }}` still holds an expression after expansion: values are not \
+         expanded again",
+    );
+});
 
 step_test!(y10_a_dynamic_reference_that_fails_says_why, |host| {
     let job = host.job("run: [{name: a, func: '${{ env.NOT_THERE }}'}]");
@@ -621,6 +614,21 @@ step_test!(
             .saying("nested deeper than 64; does one call itself?");
     }
 );
+
+step_test!(sixty_functions_inside_each_other_work, |host| {
+    for level in 0..60 {
+        let next = level + 1;
+        let item = format!("{{}}\n---\nrun: [{{name: l{next}, func: ../f{next}}}]");
+        host.file(&format!("f{level}/func.yml"), &item);
+    }
+    host.file("f60/func.yml", &says("at the bottom"));
+    let ended = host.job("run: [{name: l0, func: ./f0}]").run().await;
+    assert_eq!(ended.succeeds().out(), "at the bottom\n");
+    let item = "{}\n---\nrun: [{name: hi, func: 'builtin://hello'}]";
+    host.file("f60/func.yml", item);
+    let ended = host.job("run: [{name: l0, func: ./f0}]").run().await;
+    assert_eq!(ended.succeeds().out(), "Hello, world!\n");
+});
 
 step_test!(a_list_without_steps_succeeds, |host| {
     assert_eq!(host.job("run: []").run().await.succeeds().text(), "");

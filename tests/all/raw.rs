@@ -9,9 +9,14 @@ use tonic::{Code, Request, Status};
 pub(crate) async fn call(host: &Host, method: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
     let mut client = tonic::client::Grpc::new(host.channel().await);
     client.ready().await.expect("the host listens");
-    let path = format!("/proto.StepRunner/{method}").parse().expect("a method makes a path");
+    let path = format!("/proto.StepRunner/{method}")
+        .parse()
+        .expect("a method makes a path");
     let request = Request::new(message.to_vec());
-    let mut answers = client.server_streaming(request, path, Bytes).await?.into_inner();
+    let mut answers = client
+        .server_streaming(request, path, Bytes)
+        .await?
+        .into_inner();
     Ok(answers.message().await?.unwrap_or_default())
 }
 

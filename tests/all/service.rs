@@ -21,26 +21,42 @@ const NOTHING: &str = "{}\n---\nrun:\n- name: it\n  script: \"true\"\n";
 /// Ids that no job can have.
 const BAD_IDS: [&str; 3] = ["a\nb", "\u{7f}", "\u{85}"];
 
-step_test!(s01_a_job_runs_is_followed_ends_with_success_and_is_closed, |host| {
-    let job = host.script("echo hello").start().await;
-    let ended = job.ended().await;
-    ended.succeeds();
-    assert_eq!(ended.text(), "Running step name=it\nhello\n");
-    assert!(ended.status.started.is_some() && ended.status.started <= ended.status.ended);
-    assert_eq!(job.status().await, ended.status, "a final status can be asked for again");
-    job.close().await;
-});
+step_test!(
+    s01_a_job_runs_is_followed_ends_with_success_and_is_closed,
+    |host| {
+        let job = host.script("echo hello").start().await;
+        let ended = job.ended().await;
+        ended.succeeds();
+        assert_eq!(ended.text(), "Running step name=it\nhello\n");
+        assert!(ended.status.started.is_some() && ended.status.started <= ended.status.ended);
+        assert_eq!(
+            job.status().await,
+            ended.status,
+            "a final status can be asked for again"
+        );
+        job.close().await;
+    }
+);
 
-step_test!(s01_a_running_job_has_begun_and_has_no_end_and_no_message, |host| {
-    host.gate("gate");
-    let job = host.script(WAIT).start().await;
-    job.wait_for("ready").await;
-    let status = job.status().await;
-    assert_eq!((status.state, status.kind, status.ended), (State::Running, None, None));
-    assert!(status.started.is_some() && status.message.is_empty(), "{status:?}");
-    host.open_gate("gate").await;
-    job.ended().await.succeeds();
-});
+step_test!(
+    s01_a_running_job_has_begun_and_has_no_end_and_no_message,
+    |host| {
+        host.gate("gate");
+        let job = host.script(WAIT).start().await;
+        job.wait_for("ready").await;
+        let status = job.status().await;
+        assert_eq!(
+            (status.state, status.kind, status.ended),
+            (State::Running, None, None)
+        );
+        assert!(
+            status.started.is_some() && status.message.is_empty(),
+            "{status:?}"
+        );
+        host.open_gate("gate").await;
+        job.ended().await.succeeds();
+    }
+);
 
 step_test!(s02_a_second_run_of_a_registered_id_starts_nothing, |host| {
     host.gate("gate");
@@ -51,7 +67,11 @@ step_test!(s02_a_second_run_of_a_registered_id_starts_nothing, |host| {
     let ended = job.ended().await;
     ended.succeeds().printing("done");
     host.script("touch second").id(job.id()).start().await;
-    assert_eq!(job.log().await, ended.log, "a finished job is registered too");
+    assert_eq!(
+        job.log().await,
+        ended.log,
+        "a finished job is registered too"
+    );
     assert_eq!(job.status().await, ended.status);
     assert!(!host.work().join("second").exists());
 });
@@ -59,7 +79,11 @@ step_test!(s02_a_second_run_of_a_registered_id_starts_nothing, |host| {
 step_test!(s03_parallel_runs_of_one_id_start_one_job, |host| {
     let run = async |_| {
         let request = host.script("echo run >> runs").id("same").request();
-        host.new_client().await.run(request).await.expect("every Run of the same id is fine");
+        host.new_client()
+            .await
+            .run(request)
+            .await
+            .expect("every Run of the same id is fine");
     };
     join_all((0..16).map(run)).await;
     let follow = host.script("true").id("same").start().await;
@@ -68,31 +92,56 @@ step_test!(s03_parallel_runs_of_one_id_start_one_job, |host| {
     assert_eq!(runs, "run\n");
 });
 
-step_test!(s04_steps_that_are_none_are_an_invalid_argument_and_leave_no_job, |host| {
-    let table = [
-        ("nothing", ""),
-        ("one document", "run:\n- name: it\n  script: \"true\"\n"),
-        ("no YAML", "{}\n---\n[}\n"),
-        ("a list", "- a\n---\n- b\n"),
-        ("an unknown key at the top", "{}\n---\nrun: []\nruns: []\n"),
-        ("an item that is two things", "{}\n---\nrun:\n- {name: a, script: x, func: ./f}\n"),
-        ("a name that is none", "{}\n---\nrun:\n- {name: not ok, script: x}\n"),
-        ("no command", "{}\n---\nexec: {command: []}\n"),
-    ];
-    for (row, steps) in table {
-        let refused = host.job_of(steps).id("s04").try_start().await;
-        let error = refused.expect_err(row);
-        assert_eq!(error.code(), Some(Code::InvalidArgument), "{row}: {error}");
-        assert!(!error.to_string().contains('\n'), "{row}: one line: {error}");
-        let status = host.client().status("s04").await.expect_err(row);
-        assert_eq!(status.code(), Some(Code::NotFound), "{row}: the id is unused");
-        assert_eq!(host.leavings(), Vec::<String>::new(), "{row}");
+step_test!(
+    s04_steps_that_are_none_are_an_invalid_argument_and_leave_no_job,
+    |host| {
+        let table = [
+            ("nothing", ""),
+            ("one document", "run:\n- name: it\n  script: \"true\"\n"),
+            ("no YAML", "{}\n---\n[}\n"),
+            ("a list", "- a\n---\n- b\n"),
+            ("an unknown key at the top", "{}\n---\nrun: []\nruns: []\n"),
+            (
+                "an item that is two things",
+                "{}\n---\nrun:\n- {name: a, script: x, func: ./f}\n",
+            ),
+            (
+                "a name that is none",
+                "{}\n---\nrun:\n- {name: not ok, script: x}\n",
+            ),
+            ("no command", "{}\n---\nexec: {command: []}\n"),
+        ];
+        for (row, steps) in table {
+            let refused = host.job_of(steps).id("s04").try_start().await;
+            let error = refused.expect_err(row);
+            assert_eq!(error.code(), Some(Code::InvalidArgument), "{row}: {error}");
+            assert!(
+                !error.to_string().contains('\n'),
+                "{row}: one line: {error}"
+            );
+            let status = host.client().status("s04").await.expect_err(row);
+            assert_eq!(
+                status.code(),
+                Some(Code::NotFound),
+                "{row}: the id is unused"
+            );
+            assert_eq!(host.leavings(), Vec::<String>::new(), "{row}");
+        }
     }
-});
+);
 
 step_test!(s05_an_id_whose_run_was_refused_can_be_run, |host| {
-    host.job_of("").id("again").try_start().await.expect_err("no steps");
-    host.script("echo now").id("again").run().await.succeeds().printing("now");
+    host.job_of("")
+        .id("again")
+        .try_start()
+        .await
+        .expect_err("no steps");
+    host.script("echo now")
+        .id("again")
+        .run()
+        .await
+        .succeeds()
+        .printing("now");
 });
 
 step_test!(s06_s07_s08_s09_a_job_that_nobody_knows, |host| {
@@ -101,7 +150,10 @@ step_test!(s06_s07_s08_s09_a_job_that_nobody_knows, |host| {
     assert_eq!(followed.code(), Some(Code::NotFound), "S06: {followed}");
     let status = client.status("nobody").await.expect_err("S07");
     assert_eq!(status.code(), Some(Code::NotFound), "S07: {status}");
-    client.close("nobody").await.expect("S08: closing no job is fine");
+    client
+        .close("nobody")
+        .await
+        .expect("S08: closing no job is fine");
     let cancelled = client.cancel("nobody").await.expect_err("S09");
     assert_eq!(cancelled.code(), Some(Code::NotFound), "S09: {cancelled}");
 });
@@ -114,43 +166,66 @@ step_test!(s10_an_empty_id_lists_every_job, |host| {
     two.ended().await.succeeds();
     let listed = host.client().list().await.expect("a list");
     let ids: BTreeSet<&str> = listed.iter().map(|status| status.id.as_str()).collect();
-    assert_eq!((ids, listed.len()), (BTreeSet::from([one.id(), two.id()]), 2));
+    assert_eq!(
+        (ids, listed.len()),
+        (BTreeSet::from([one.id(), two.id()]), 2)
+    );
     host.open_gate("gate").await;
     one.ended().await.succeeds();
 });
 
-step_test!(s11_s12_s13_a_log_can_be_read_from_every_offset_again_and_again, |host| {
-    let job = host.script("echo one; echo two >&2; printf three").start().await;
-    let log = job.ended().await.log;
-    assert_eq!(job.log().await, log, "S11");
-    for offset in 0..=log.len() {
-        let rest = job.log_from(offset as u64).await;
-        assert!(rest == log[offset..], "S12: from {offset}: {:?}", String::from_utf8_lossy(&rest));
+step_test!(
+    s11_s12_s13_a_log_can_be_read_from_every_offset_again_and_again,
+    |host| {
+        let job = host
+            .script("echo one; echo two >&2; printf three")
+            .start()
+            .await;
+        let log = job.ended().await.log;
+        assert_eq!(job.log().await, log, "S11");
+        for offset in 0..=log.len() {
+            let rest = job.log_from(offset as u64).await;
+            assert!(
+                rest == log[offset..],
+                "S12: from {offset}: {:?}",
+                String::from_utf8_lossy(&rest)
+            );
+        }
+        for offset in [log.len() as u64 + 100, i64::MAX as u64] {
+            assert_eq!(job.log_from(offset).await, b"", "S13: from {offset}");
+        }
     }
-    for offset in [log.len() as u64 + 100, i64::MAX as u64] {
-        assert_eq!(job.log_from(offset).await, b"", "S13: from {offset}");
+);
+
+step_test!(
+    s13_a_follower_ahead_of_a_running_job_gets_what_is_written_there,
+    |host| {
+        host.gate("gate");
+        let job = host.script(WAIT).start().await;
+        let behind = job.log_to("ready").await;
+        let ahead = behind.len() + 10;
+        let (tail, ()) = tokio::join!(job.log_from(ahead as u64), host.open_gate("gate"));
+        let log = job.log().await;
+        assert!(log.starts_with(&behind) && log.len() > ahead && tail == log[ahead..]);
     }
-});
+);
 
-step_test!(s13_a_follower_ahead_of_a_running_job_gets_what_is_written_there, |host| {
-    host.gate("gate");
-    let job = host.script(WAIT).start().await;
-    let behind = job.log_to("ready").await;
-    let ahead = behind.len() + 10;
-    let (tail, ()) = tokio::join!(job.log_from(ahead as u64), host.open_gate("gate"));
-    let log = job.log().await;
-    assert!(log.starts_with(&behind) && log.len() > ahead && tail == log[ahead..]);
-});
-
-step_test!(s14_a_follower_that_goes_away_takes_nothing_from_another, |host| {
-    host.gate("gate");
-    let job = host.script(WAIT).start().await;
-    let mut leaver = host.new_client().await.follow(job.id(), 0);
-    leaver.next().await.expect("it follows").expect("the first piece");
-    drop(leaver);
-    let (log, ()) = tokio::join!(job.log(), host.open_gate("gate"));
-    assert_eq!(text_of(&log), "Running step name=it\nready\ndone\n");
-});
+step_test!(
+    s14_a_follower_that_goes_away_takes_nothing_from_another,
+    |host| {
+        host.gate("gate");
+        let job = host.script(WAIT).start().await;
+        let mut leaver = host.new_client().await.follow(job.id(), 0);
+        leaver
+            .next()
+            .await
+            .expect("it follows")
+            .expect("the first piece");
+        drop(leaver);
+        let (log, ()) = tokio::join!(job.log(), host.open_gate("gate"));
+        assert_eq!(text_of(&log), "Running step name=it\nready\ndone\n");
+    }
+);
 
 step_test!(s15_a_job_outlives_the_connection_that_started_it, |host| {
     host.gate("gate");
@@ -167,7 +242,10 @@ step_test!(s15_a_job_outlives_the_connection_that_started_it, |host| {
         log.extend(piece);
     }
     assert_eq!(text_of(&log), "Running step name=it\nready\ndone\n");
-    assert_eq!(other.status("s15").await.expect("and ask").state, State::Success);
+    assert_eq!(
+        other.status("s15").await.expect("and ask").state,
+        State::Success
+    );
 });
 
 step_test!(s16_nothing_is_left_of_a_closed_job, |host| {
@@ -175,7 +253,12 @@ step_test!(s16_nothing_is_left_of_a_closed_job, |host| {
     job.ended().await.succeeds();
     job.close().await;
     assert_eq!(host.leavings(), Vec::<String>::new());
-    let followed = host.client().follow(job.id(), 0).next().await.expect_err("no log");
+    let followed = host
+        .client()
+        .follow(job.id(), 0)
+        .next()
+        .await
+        .expect_err("no log");
     assert_eq!(followed.code(), Some(Code::NotFound), "{followed}");
     let status = host.client().status(job.id()).await.expect_err("no status");
     assert_eq!(status.code(), Some(Code::NotFound), "{status}");
@@ -184,7 +267,11 @@ step_test!(s16_nothing_is_left_of_a_closed_job, |host| {
 
 step_test!(s17_the_id_of_a_closed_job_is_free_for_another, |host| {
     for round in ["first", "second", "third"] {
-        let job = host.script(&format!("echo {round}")).id("s17").start().await;
+        let job = host
+            .script(&format!("echo {round}"))
+            .id("s17")
+            .start()
+            .await;
         assert_eq!(job.ended().await.succeeds().out(), format!("{round}\n"));
         job.close().await;
     }
@@ -197,7 +284,9 @@ step_test!(s18_the_logs_of_many_jobs_at_once_do_not_mix, |host| {
         let ended = host.script(&text).id(&id).run().await;
         ended.succeeds();
         let expected: String = (1..10).map(|i| format!("{id} {i}\n")).collect();
-        let err = stephost_tests::lines(&ended.log).into_iter().filter(|line| line.is_error);
+        let err = stephost_tests::lines(&ended.log)
+            .into_iter()
+            .filter(|line| line.is_error);
         assert_eq!(ended.out(), expected);
         assert_eq!(err.map(|line| line.text).collect::<String>(), expected);
     };
@@ -206,15 +295,24 @@ step_test!(s18_the_logs_of_many_jobs_at_once_do_not_mix, |host| {
 
 step_test!(s18_many_connections_at_once_are_served, |host| {
     let run = async |number: usize| {
-        let request = host.script(&format!("echo {number}")).id(&number.to_string()).request();
+        let request = host
+            .script(&format!("echo {number}"))
+            .id(&number.to_string())
+            .request();
         let mut log = Vec::new();
         let client = host.new_client().await;
-        let status = client.run_and_follow(request, |piece| log.extend_from_slice(piece)).await;
+        let status = client
+            .run_and_follow(request, |piece| log.extend_from_slice(piece))
+            .await;
         assert_eq!(status.expect("it runs").state, State::Success);
         assert_eq!(text_of(&log), format!("Running step name=it\n{number}\n"));
     };
     join_all((0..64).map(run)).await;
-    assert_eq!(host.client().list().await.expect("a list"), [], "each closed its own");
+    assert_eq!(
+        host.client().list().await.expect("a list"),
+        [],
+        "each closed its own"
+    );
 });
 
 step_test!(s20_unknown_fields_are_accepted, |host| {
@@ -255,37 +353,64 @@ step_test!(d3_ids_that_no_job_can_have_are_invalid_arguments, |host| {
     let long = "x".repeat(257);
     for id in BAD_IDS.into_iter().chain([long.as_str()]) {
         let answers = [
-            ("Run", host.script("true").id(id).try_start().await.map(|_| ())),
+            (
+                "Run",
+                host.script("true").id(id).try_start().await.map(|_| ()),
+            ),
             ("FollowLogs", client.follow(id, 0).next().await.map(|_| ())),
             ("Status", client.status(id).await.map(|_| ())),
             ("Cancel", client.cancel(id).await),
         ];
         for (call, answer) in answers {
             let error = answer.expect_err(call);
-            assert_eq!(error.code(), Some(Code::InvalidArgument), "{call} of {id:?}: {error}");
+            assert_eq!(
+                error.code(),
+                Some(Code::InvalidArgument),
+                "{call} of {id:?}: {error}"
+            );
         }
-        client.close(id).await.expect("no job has this id, and closing no job is fine");
+        client
+            .close(id)
+            .await
+            .expect("no job has this id, and closing no job is fine");
     }
 });
 
-step_test!(d3_an_empty_id_is_an_invalid_argument_but_for_status_and_close, |host| {
-    let client = host.client();
-    let answers = [
-        ("Run", host.script("true").id("").try_start().await.map(|_| ())),
-        ("FollowLogs", client.follow("", 0).next().await.map(|_| ())),
-        ("Cancel", client.cancel("").await),
-    ];
-    for (call, answer) in answers {
-        let error = answer.expect_err(call);
-        assert_eq!(error.code(), Some(Code::InvalidArgument), "{call}: {error}");
+step_test!(
+    d3_an_empty_id_is_an_invalid_argument_but_for_status_and_close,
+    |host| {
+        let client = host.client();
+        let answers = [
+            (
+                "Run",
+                host.script("true").id("").try_start().await.map(|_| ()),
+            ),
+            ("FollowLogs", client.follow("", 0).next().await.map(|_| ())),
+            ("Cancel", client.cancel("").await),
+        ];
+        for (call, answer) in answers {
+            let error = answer.expect_err(call);
+            assert_eq!(error.code(), Some(Code::InvalidArgument), "{call}: {error}");
+        }
+        client.close("").await.expect("closing no job is fine");
     }
-    client.close("").await.expect("closing no job is fine");
-});
+);
 
 step_test!(k22_an_id_is_opaque_and_never_part_of_a_path, |host| {
     host.file("victim/file", "keep me");
     let long = "é".repeat(128);
-    for id in ["../victim", "x/../../victim", "/", ".", "..", " ", "%00", "日本", "\\", &long] {
+    for id in [
+        "../victim",
+        "x/../../victim",
+        "/",
+        ".",
+        "..",
+        " ",
+        "%00",
+        "日本",
+        "\\",
+        &long,
+    ] {
         let job = host.script("echo ran").id(id).start().await;
         assert_eq!(job.ended().await.succeeds().out(), "ran\n", "{id:?}");
         job.close().await;
@@ -297,59 +422,105 @@ step_test!(k22_an_id_is_opaque_and_never_part_of_a_path, |host| {
 step_test!(d3_a_negative_offset_is_an_invalid_argument, |host| {
     let job = host.script("true").start().await;
     for offset in [-1, i64::MIN] {
-        let request = FollowLogsRequest { id: job.id().to_owned(), offset };
-        let error = host.raw().await.follow_logs(request).await.expect_err("negative");
+        let request = FollowLogsRequest {
+            id: job.id().to_owned(),
+            offset,
+        };
+        let error = host
+            .raw()
+            .await
+            .follow_logs(request)
+            .await
+            .expect_err("negative");
         assert_eq!(error.code(), Code::InvalidArgument, "{offset}: {error}");
     }
 });
 
-step_test!(d3_a_request_over_32_mib_is_too_large_and_harms_nobody, |host| {
-    host.gate("gate");
-    let job = host.script(WAIT).start().await;
-    let large = host.script("true").id("large").variable("X", &"x".repeat(33 << 20));
-    let error = large.try_start().await.expect_err("33 MiB");
-    assert_eq!(error.code(), Some(Code::ResourceExhausted), "{error}");
-    assert_eq!(host.client().status("large").await.expect_err("no job").code(), Some(Code::NotFound));
-    host.open_gate("gate").await;
-    job.ended().await.succeeds();
-});
+step_test!(
+    d3_a_request_over_32_mib_is_too_large_and_harms_nobody,
+    |host| {
+        host.gate("gate");
+        let job = host.script(WAIT).start().await;
+        let large = host
+            .script("true")
+            .id("large")
+            .variable("X", &"x".repeat(33 << 20));
+        let error = large.try_start().await.expect_err("33 MiB");
+        assert_eq!(error.code(), Some(Code::ResourceExhausted), "{error}");
+        assert_eq!(
+            host.client()
+                .status("large")
+                .await
+                .expect_err("no job")
+                .code(),
+            Some(Code::NotFound)
+        );
+        host.open_gate("gate").await;
+        job.ended().await.succeeds();
+    }
+);
 
 step_test!(d3_a_request_below_32_mib_is_taken, |host| {
     let large = "x".repeat(31 << 20);
-    let variable = stephost_tests::Variable { key: "X".into(), value: large, file: true, masked: false };
-    let ended = host.script("wc -c < ${{ job.X }}").any_variable(variable).run().await;
+    let variable = stephost_tests::Variable {
+        key: "X".into(),
+        value: large,
+        file: true,
+        masked: false,
+    };
+    let ended = host
+        .script("wc -c < ${{ job.X }}")
+        .any_variable(variable)
+        .run()
+        .await;
     assert_eq!(ended.succeeds().out().trim(), (31 << 20).to_string());
 });
 
-step_test!(d3_steps_over_4_mib_are_too_large_and_4_mib_are_not, |host| {
-    let fitting = format!("{NOTHING}#{}", "x".repeat((4 << 20) - NOTHING.len() - 1));
-    host.job_of(&fitting).run().await.succeeds();
-    let error = host.job_of(&format!("{fitting}x")).try_start().await.expect_err("a byte more");
-    assert_eq!(error.code(), Some(Code::ResourceExhausted), "{error}");
-});
+step_test!(
+    d3_steps_over_4_mib_are_too_large_and_4_mib_are_not,
+    |host| {
+        let fitting = format!("{NOTHING}#{}", "x".repeat((4 << 20) - NOTHING.len() - 1));
+        host.job_of(&fitting).run().await.succeeds();
+        let error = host
+            .job_of(&format!("{fitting}x"))
+            .try_start()
+            .await
+            .expect_err("a byte more");
+        assert_eq!(error.code(), Some(Code::ResourceExhausted), "{error}");
+    }
+);
 
-step_test!(d3_bytes_that_are_no_message_are_an_invalid_argument, |host| {
-    let bytes: [(&str, &[u8]); 6] = [
-        ("a length past the end", &[0x0a, 200, b'x']),
-        ("an id that is a number", &[0x08, 1]),
-        ("an id that is not UTF-8", &[0x0a, 1, 0xff]),
-        ("a cut varint", &[0x10, 0x80]),
-        ("field number zero", &[0x00]),
-        ("a group that ends nowhere", &[0xa3, 0x06]),
-    ];
-    for method in ["Run", "FollowLogs", "Status", "Cancel", "Close"] {
-        for (row, message) in bytes {
-            let answer = raw::call(host, method, message).await;
-            assert_eq!(raw::code(answer), Code::InvalidArgument, "{method} of {row}");
+step_test!(
+    d3_bytes_that_are_no_message_are_an_invalid_argument,
+    |host| {
+        let bytes: [(&str, &[u8]); 6] = [
+            ("a length past the end", &[0x0a, 200, b'x']),
+            ("an id that is a number", &[0x08, 1]),
+            ("an id that is not UTF-8", &[0x0a, 1, 0xff]),
+            ("a cut varint", &[0x10, 0x80]),
+            ("field number zero", &[0x00]),
+            ("a group that ends nowhere", &[0xa3, 0x06]),
+        ];
+        for method in ["Run", "FollowLogs", "Status", "Cancel", "Close"] {
+            for (row, message) in bytes {
+                let answer = raw::call(host, method, message).await;
+                assert_eq!(
+                    raw::code(answer),
+                    Code::InvalidArgument,
+                    "{method} of {row}"
+                );
+            }
         }
     }
-});
+);
 
 step_test!(d3_no_request_at_all_is_answered_as_internal, |host| {
     // A fixed sequence, so that a failure comes again: Knuth's multiplier, the high bits.
     let mut state = 1_u64;
     let mut random = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as usize
     };
     let valid = run_request("hostile", &[]);
@@ -362,33 +533,58 @@ step_test!(d3_no_request_at_all_is_answered_as_internal, |host| {
         }
         message.truncate(1 + random() % valid.len());
         let code = raw::code(raw::call(host, method, &message).await);
-        let expected = [Code::Ok, Code::InvalidArgument, Code::NotFound, Code::ResourceExhausted];
-        assert!(expected.contains(&code), "round {round}: {method} of {message:?}: {code:?}");
+        let expected = [
+            Code::Ok,
+            Code::InvalidArgument,
+            Code::NotFound,
+            Code::ResourceExhausted,
+        ];
+        assert!(
+            expected.contains(&code),
+            "round {round}: {method} of {message:?}: {code:?}"
+        );
     }
 });
 
-step_test!(d3_the_deadline_of_the_call_is_not_the_jobs_timeout, |host| {
-    let steps = NOTHING.replace("\"true\"", "sleep 3");
-    let message = RunRequest { id: "d3".into(), steps, ..RunRequest::default() };
-    let mut request = tonic::Request::new(message);
-    request.set_timeout(Duration::from_secs(2));
-    host.raw().await.run(request).await.expect("it starts");
-    host.job("").id("d3").run().await.succeeds();
-});
+step_test!(
+    d3_the_deadline_of_the_call_is_not_the_jobs_timeout,
+    |host| {
+        let steps = NOTHING.replace("\"true\"", "sleep 3");
+        let message = RunRequest {
+            id: "d3".into(),
+            steps,
+            ..RunRequest::default()
+        };
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(Duration::from_secs(2));
+        host.raw().await.run(request).await.expect("it starts");
+        host.job("").id("d3").run().await.succeeds();
+    }
+);
 
 step_test!(d3_a_method_that_does_not_exist_is_unimplemented, |host| {
-    assert_eq!(raw::code(raw::call(host, "Finish", b"").await), Code::Unimplemented);
+    assert_eq!(
+        raw::code(raw::call(host, "Finish", b"").await),
+        Code::Unimplemented
+    );
 });
 
 step_test!(health_is_serving_for_the_host_and_for_its_service, |host| {
     let mut health = HealthClient::new(host.channel().await);
     for service in ["", "proto.StepRunner"] {
-        let request = HealthCheckRequest { service: service.into() };
+        let request = HealthCheckRequest {
+            service: service.into(),
+        };
         let answer = health.check(request).await.expect(service).into_inner();
         assert_eq!(answer.status, ServingStatus::Serving as i32, "{service:?}");
     }
-    let request = HealthCheckRequest { service: "proto.Nobody".into() };
-    assert_eq!(health.check(request).await.expect_err("nobody").code(), Code::NotFound);
+    let request = HealthCheckRequest {
+        service: "proto.Nobody".into(),
+    };
+    assert_eq!(
+        health.check(request).await.expect_err("nobody").code(),
+        Code::NotFound
+    );
 });
 
 step_test!(health_is_not_serving_while_the_host_drains, |host| {
@@ -398,12 +594,19 @@ step_test!(health_is_not_serving_while_the_host_drains, |host| {
     let mut health = HealthClient::new(host.channel().await);
     let mut watched = Vec::new();
     for service in ["", "proto.StepRunner"] {
-        let request = HealthCheckRequest { service: service.into() };
+        let request = HealthCheckRequest {
+            service: service.into(),
+        };
         watched.push(health.watch(request).await.expect(service).into_inner());
     }
     host.signal(Signal::TERM);
     for mut changes in watched {
-        while changes.message().await.expect("the host still answers").expect("a change").status
+        while changes
+            .message()
+            .await
+            .expect("the host still answers")
+            .expect("a change")
+            .status
             != ServingStatus::NotServing as i32
         {}
     }

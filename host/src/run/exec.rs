@@ -183,13 +183,15 @@ impl JobContext {
     }
 
     fn judge(&self, report: Report, part: &str) -> Result<(), Halt> {
-        if report.background > 0 {
-            self.log.line(
-                Stream::Err,
-                "a background process still holds the step's output; the step does not wait for it",
-            );
-        }
         if let Some(leftovers) = report.leftovers {
+            // Held by nobody of the step's group means: by one who left it, or for a moment by the start of
+            // another step. The two cannot be told apart here, so nothing is said.
+            if report.background > 0 && leftovers.processes() > 0 {
+                self.log.line(
+                    Stream::Err,
+                    "a background process still holds the step's output; the step does not wait for it",
+                );
+            }
             self.keep(leftovers);
         }
         let ending = match report.exit {

@@ -6,7 +6,9 @@
 //! the job for any other reason. What a step may have replaced is only opened through [`WorkFile::read`] and
 //! [`read_replaceable`].
 
+use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
@@ -57,6 +59,8 @@ impl Workspace {
     pub(crate) fn create(parent: &Path) -> io::Result<Workspace> {
         let owner = tempfile::Builder::new()
             .prefix("stephost-job-")
+            // Not left to the umask: the files inside may be secrets.
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
         let path = owner.path().to_owned();
         let dir = Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
