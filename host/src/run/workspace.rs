@@ -6,13 +6,14 @@
 //! the job for any other reason. What a step may have replaced is only opened through [`WorkFile::read`] and
 //! [`read_replaceable`].
 
+mod removal;
+
 use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
-use tempfile::TempDir;
 
 /// Largest output, export or definition file in bytes (design D9).
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -39,8 +40,18 @@ pub(crate) enum FileError {
 pub(crate) struct Workspace {
     dir: Dir,
     path: PathBuf,
-    /// Removes the directory when the job lets go of it.
-    _owner: TempDir,
+}
+
+/// Removes the workspace and everything that is in it, also when the job is lost.
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        let emptied = removal::empty(&self.dir);
+        // A step may have moved the directory; what was in it is gone in any case.
+        let removed = std::fs::remove_dir(&self.path);
+        if let Err(error) = emptied.and(removed) {
+            tracing::warn!(%error, "a job's workspace could not be removed");
+        }
+    }
 }
 
 /// A file in the workspace, named by us. Removed when dropped.
@@ -57,18 +68,14 @@ impl Workspace {
     ///
     /// When the directory cannot be made.
     pub(crate) fn create(parent: &Path) -> io::Result<Workspace> {
-        let owner = tempfile::Builder::new()
+        let path = tempfile::Builder::new()
             .prefix("stephost-job-")
             // Not left to the umask: the files inside may be secrets.
             .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(parent)?;
-        let path = owner.path().to_owned();
+            .tempdir_in(parent)?
+            .keep();
         let dir = Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
-        Ok(Workspace {
-            dir,
-            path,
-            _owner: owner,
-        })
+        Ok(Workspace { dir, path })
     }
 
     /// Writes `content` to a new file, mode 0600, that lives as long as the workspace.
