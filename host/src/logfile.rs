@@ -84,6 +84,8 @@ pub(crate) fn create(dir: &Path, secrets: Secrets) -> io::Result<(Arc<LogWriter>
         ready: Vec::new(),
         bytes: 0,
         dropped: 0,
+        bytes_max: LOG_BYTES_MAX,
+        ending: false,
         ended: false,
     };
     let writer = LogWriter {
@@ -100,6 +102,9 @@ struct Writer {
     ready: Vec<u8>,
     bytes: u64,
     dropped: u64,
+    bytes_max: u64,
+    /// Nothing comes after what is ready now.
+    ending: bool,
     ended: bool,
 }
 
@@ -154,7 +159,10 @@ impl LogWriter {
 
     /// Says that nothing follows. The first end counts.
     pub(crate) fn end(&self, end: End) {
-        self.with(|writer| writer.core.flush(clock::wall(), &mut writer.ready));
+        self.with(|writer| {
+            writer.core.flush(clock::wall(), &mut writer.ready);
+            writer.ending = true;
+        });
         self.lock().ended = true;
         self.progress.send_if_modified(|progress| {
             let first = progress.end.is_none();
@@ -186,14 +194,13 @@ impl LogWriter {
 impl Writer {
     /// Moves ready lines to the file. Returns whether the stored length grew.
     fn store(&mut self, file: &File) -> bool {
-        if self.ready.is_empty() {
-            return false;
-        }
         let before = self.bytes;
-        if self.dropped > 0 {
-            self.store_notice(file);
+        // The room kept for the last notice is only used by it.
+        let room = self.bytes_max - NOTICE_BYTES_MAX;
+        if self.dropped > 0 && !self.ready.is_empty() {
+            self.store_notice(file, room);
         }
-        let fits = self.bytes + (self.ready.len() as u64) <= LOG_BYTES_MAX - NOTICE_BYTES_MAX;
+        let fits = self.bytes + (self.ready.len() as u64) <= room;
         // Written at a place of our own counting: a failed write leaves bytes that the next one covers.
         if fits && self.dropped == 0 && file.write_all_at(&self.ready, self.bytes).is_ok() {
             self.bytes += self.ready.len() as u64;
@@ -201,12 +208,15 @@ impl Writer {
             self.dropped += self.ready.len() as u64;
         }
         self.ready.clear();
+        if self.ending && self.dropped > 0 {
+            self.store_notice(file, self.bytes_max);
+        }
         self.bytes > before
     }
 
-    /// Tries to say how much is missing; after success the log goes on.
-    fn store_notice(&mut self, file: &File) {
-        if self.bytes + NOTICE_BYTES_MAX > LOG_BYTES_MAX - NOTICE_BYTES_MAX {
+    /// Tries to say how much is missing, within `room`; after success the log goes on.
+    fn store_notice(&mut self, file: &File, room: u64) {
+        if self.bytes + NOTICE_BYTES_MAX > room {
             return;
         }
         let text = format!("[{} bytes of log could not be stored]\n", self.dropped);
@@ -296,7 +306,19 @@ mod tests {
         assert_eq!(writer.masked("the secret"), "the [MASKED]");
     }
 
-    /// Stands for a disk: full until it is told that there is room.
+    fn writer(bytes_max: u64) -> Writer {
+        Writer {
+            core: JobLog::new(Secrets::new([])),
+            ready: Vec::new(),
+            bytes: 0,
+            dropped: 0,
+            bytes_max,
+            ending: false,
+            ended: false,
+        }
+    }
+
+    /// A file that cannot be written stands for a full disk, the same one opened again for one with room.
     #[test]
     fn what_cannot_be_stored_is_counted_and_named_when_there_is_room_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -304,13 +326,8 @@ mod tests {
         std::fs::write(&path, b"").unwrap();
         let full = File::open(&path).unwrap();
         let room = File::options().write(true).open(&path).unwrap();
-        let mut writer = Writer {
-            core: JobLog::new(Secrets::new([])),
-            ready: b"lost\n".to_vec(),
-            bytes: 0,
-            dropped: 0,
-            ended: false,
-        };
+        let mut writer = writer(LOG_BYTES_MAX);
+        writer.ready = b"lost\n".to_vec();
         assert!(
             !writer.store(&full),
             "a file that cannot be written stores nothing"
@@ -324,5 +341,27 @@ mod tests {
         );
         assert!(stored.ends_with("kept\n"), "{stored}");
         assert_eq!(stored.len() as u64, writer.bytes);
+    }
+
+    #[test]
+    fn a_log_that_reached_its_limit_says_at_its_end_what_is_missing() {
+        let file = tempfile::tempfile().unwrap();
+        let mut writer = writer(2 * NOTICE_BYTES_MAX);
+        for _ in 0..100 {
+            writer.ready = vec![b'x'; 1000];
+            writer.store(&file);
+        }
+        assert_eq!(writer.bytes, 4000);
+        writer.ending = true;
+        assert!(writer.store(&file));
+        let mut stored = vec![0; usize::try_from(writer.bytes).unwrap()];
+        file.read_exact_at(&mut stored, 0).unwrap();
+        let stored = String::from_utf8(stored).unwrap();
+        assert!(
+            stored.ends_with("[96000 bytes of log could not be stored]\n"),
+            "{}",
+            &stored[4000..]
+        );
+        assert!(writer.bytes <= writer.bytes_max);
     }
 }
