@@ -117,17 +117,17 @@ pub trait OutputValue: Sized {
     fn write(self) -> Result<Value, String>;
 }
 
-/// What arrives sealed. See [`arrives_sealed`].
+/// What arrives sealed: the types of sensitive inputs.
 #[diagnostic::on_unimplemented(
     message = "a sensitive input arrives sealed, so it cannot be `{Self}`",
     label = "must be `Secret` or `Option<Secret>`",
     note = "`secret.reveal()?` gives the text, and the host takes note that it was opened"
 )]
-pub trait Sealed {}
+pub trait ArrivesSealed {}
 
 /// Compiles for the types of sensitive inputs. Called by `#[derive(Inputs)]`.
 #[doc(hidden)]
-pub fn arrives_sealed<T: Sealed>() {}
+pub fn arrives_sealed<T: ArrivesSealed>() {}
 
 /// Gives a declared input its default. Called by `#[derive(Inputs)]`.
 ///
@@ -147,12 +147,12 @@ pub fn with_default<T: OutputValue>(parameter: Parameter, default: T) -> Paramet
 /// # Errors
 /// When the host could not take the value.
 #[doc(hidden)]
-pub fn write_output<T: OutputValue>(
+pub fn write_output(
     outputs: &mut Vec<(String, Value)>,
     name: &str,
-    output: T,
+    output: Result<Value, String>,
 ) -> Result<(), Failure> {
-    match output.write() {
+    match output {
         Ok(Value::Null) => Ok(()),
         Ok(value) => {
             outputs.push((name.to_owned(), value));

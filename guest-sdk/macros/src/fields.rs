@@ -94,7 +94,11 @@ pub(crate) fn outputs(item: &DeriveInput) -> syn::Result<TokenStream> {
             field, ty, name, ..
         } = parameter;
         quote_spanned! {ty.span()=>
-            ::stephost_sdk::typed::write_output(&mut outputs, #name, self.#field)?;
+            ::stephost_sdk::typed::write_output(
+                &mut outputs,
+                #name,
+                <#ty as ::stephost_sdk::typed::OutputValue>::write(self.#field),
+            )?;
         }
     });
     let ident = &item.ident;

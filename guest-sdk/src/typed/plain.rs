@@ -1,6 +1,6 @@
 //! Text, booleans, doubles, secrets, and what may be missing.
 
-use super::{InputValue, OutputValue, Sealed};
+use super::{ArrivesSealed, InputValue, OutputValue};
 use crate::{Call, Failure, Parameter, Secret, Value, ValueType};
 
 impl InputValue for String {
@@ -67,9 +67,9 @@ impl InputValue for Secret {
     }
 }
 
-impl Sealed for Secret {}
+impl ArrivesSealed for Secret {}
 
-impl Sealed for Option<Secret> {}
+impl ArrivesSealed for Option<Secret> {}
 
 /// Null and a value that nobody gave are `None`.
 impl<T: InputValue> InputValue for Option<T> {
