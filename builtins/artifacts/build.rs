@@ -73,6 +73,7 @@ fn write_table() -> Result<(), Box<dyn Error>> {
         "Cargo.toml",
         "Cargo.lock",
         "guest-sdk/Cargo.toml",
+        "guest-sdk/macros",
         "guest-sdk/src",
         "guest-sdk/wit",
         "builtins/artifacts/build.rs",

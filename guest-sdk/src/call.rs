@@ -1,9 +1,9 @@
 //! Typed access to the inputs of one run.
 
-use crate::{Argument, Failure, InvalidInput, Signature, Value};
+use crate::{Argument, Failure, InvalidInput, Parameter, Secret, Signature, Value, host};
 
 /// The largest whole number that an IEEE double can tell from its neighbours.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
+pub(crate) const WHOLE_MAX: u64 = 1 << 53;
 
 /// One run: the given inputs over the declared defaults.
 #[derive(Debug)]
@@ -22,18 +22,35 @@ impl Call {
         }
     }
 
-    /// Returns the value of an input: the given one, else its default.
+    /// Returns the value of an input: the given one, else its default. A sensitive input has none here: see
+    /// [`Call::secret`].
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {
         let given = self.arguments.iter().find(|argument| argument.name == name);
-        given.map(|argument| &argument.value).or_else(|| {
-            let declared = self
-                .signature
-                .inputs
-                .iter()
-                .find(|input| input.name == name)?;
-            declared.default.as_ref()
-        })
+        given
+            .map(|argument| &argument.value)
+            .or_else(|| self.declared(name)?.default.as_ref())
+    }
+
+    /// Returns whether an input has a value, by the caller or by default. Null is none.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        if self.is_sensitive(name) {
+            host::sealed(name).is_some()
+        } else {
+            self.value(name).is_some_and(|value| *value != Value::Null)
+        }
+    }
+
+    /// Returns a required sensitive input, sealed.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidInput`] when it is missing.
+    pub fn secret(&self, name: &str) -> Result<Secret, Failure> {
+        match host::sealed(name) {
+            Some(sealed) => Ok(Secret::new(name, sealed)),
+            None => Err(Failure::invalid_input(name, "is missing")),
+        }
     }
 
     /// Returns a required text.
@@ -80,7 +97,7 @@ impl Call {
     /// numbers.
     pub fn integer(&self, name: &str) -> Result<i64, Failure> {
         let number = self.number(name)?;
-        if number.fract() != 0.0 || number.abs() > WHOLE_MAX {
+        if number.fract() != 0.0 || number.abs() > WHOLE_MAX as f64 {
             return Err(Failure::invalid_input(
                 name,
                 format!("expected a whole number within 2^53, found {number}"),
@@ -120,12 +137,27 @@ impl Call {
     }
 
     fn required(&self, name: &str) -> Result<&Value, Failure> {
+        if self.is_sensitive(name) {
+            let message = "is sensitive and arrives sealed: the step reads it with `Call::secret`";
+            return Err(Failure::invalid_input(name, message));
+        }
         self.value(name)
             .ok_or_else(|| Failure::invalid_input(name, "is missing and has no default"))
     }
+
+    fn declared(&self, name: &str) -> Option<&Parameter> {
+        self.signature
+            .inputs
+            .iter()
+            .find(|input| input.name == name)
+    }
+
+    fn is_sensitive(&self, name: &str) -> bool {
+        self.declared(name).is_some_and(|input| input.sensitive)
+    }
 }
 
-fn unfit(name: &str, expected: &str, found: &Value) -> Failure {
+pub(crate) fn unfit(name: &str, expected: &str, found: &Value) -> Failure {
     Failure::InvalidInput(InvalidInput {
         name: name.to_owned(),
         message: format!("expected {expected}, found {}", found.kind()),

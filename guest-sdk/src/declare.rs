@@ -66,14 +66,14 @@ impl Parameter {
         self
     }
 
-    /// Marks it as a secret: the host masks its value in the log.
+    /// Marks it as a secret: the host masks its value in the log, and an input arrives sealed.
     #[must_use]
     pub fn sensitive(mut self) -> Parameter {
         self.sensitive = true;
         self
     }
 
-    fn new(name: &str, ty: ValueType, doc: &str) -> Parameter {
+    pub(crate) fn new(name: &str, ty: ValueType, doc: &str) -> Parameter {
         Parameter {
             name: name.to_owned(),
             ty,

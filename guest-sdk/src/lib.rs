@@ -1,34 +1,47 @@
 //! Write a builtin step for stephost.
 //!
 //! A builtin is a Wasm component that exports the interface `function` of `wit/`. With this crate it is a
-//! type that implements [`Function`], and one line that exports it:
+//! function and two structs:
 //!
 //! ```
-//! use stephost_sdk::{Call, Failure, Function, Outcome, Parameter, Signature, log};
+//! use stephost_sdk::prelude::*;
 //!
-//! struct Shout;
-//!
-//! impl Function for Shout {
-//!     fn describe() -> Signature {
-//!         Signature::new("Says it louder")
-//!             .input(Parameter::text("text", "What to say"))
-//!             .output(Parameter::text("shouted", "What was said"))
-//!     }
-//!
-//!     fn run(call: &mut Call) -> Result<Outcome, Failure> {
-//!         let shouted = call.text("text")?.to_uppercase();
-//!         log::line(&shouted)?;
-//!         Ok(Outcome::empty().output("shouted", shouted))
-//!     }
+//! #[derive(Inputs)]
+//! struct Input {
+//!     /// What to say
+//!     text: String,
+//!     /// How often
+//!     #[input(default = 1)]
+//!     times: u8,
 //! }
 //!
-//! stephost_sdk::export!(Shout);
+//! #[derive(Outputs)]
+//! struct Output {
+//!     /// What was said
+//!     shouted: String,
+//! }
+//!
+//! /// Says it louder
+//! #[step(needs(exports = ["SHOUTED"]))]
+//! fn shout(input: Input, step: &Step) -> Result<Output, Failure> {
+//!     let shouted = input.text.to_uppercase();
+//!     for _ in 0..input.times {
+//!         step.proceed()?;
+//!         say!("{shouted}");
+//!     }
+//!     step.export("SHOUTED", "yes");
+//!     Ok(Output { shouted })
+//! }
 //! ```
+//!
+//! Doc comments are the descriptions that people see. [`typed`] says which types a field can have. `needs`
+//! are the powers that the step asks of a policy. [`Failure`] is every way to fail. What the macros make can
+//! be written by hand: [`Function`] and [`export!`].
 //!
 //! Built for `wasm32-unknown-unknown` with the linker `wasm-component-ld`, the crate (a `cdylib`) is a
 //! component whose imports are exactly the interfaces it uses. That target has no operating system: standard
 //! output goes nowhere, files and threads are unsupported, clocks and `thread::sleep` panic. [`log`],
-//! [`control`] and [`context`] stand in for them. A panic is reported with its text and its place, and ends
+//! [`control`] and [`context`] stand in for them, and [`Step`] has the most useful of it. A panic is reported with its text and its place, and ends
 //! the step as an internal error.
 //!
 //! Everything also compiles natively, where [`testing`] plays the host, so that a builtin is tested by plain
@@ -46,10 +59,14 @@ pub mod entry;
 mod host;
 pub mod log;
 mod outcome;
+pub mod prelude;
+mod secret;
+mod step;
 #[cfg(target_arch = "wasm32")]
 mod sys;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod typed;
 mod value;
 
 pub use bindings::exports::stephost::step::function::{Argument, Outcome};
@@ -57,6 +74,12 @@ pub use bindings::stephost::step::types::{
     Denial, FailedStep, Failure, InvalidInput, Parameter, Signature, Value, ValueType,
 };
 pub use call::Call;
+pub use secret::Secret;
+pub use step::Step;
+pub use stephost_sdk_macros::{Inputs, Outputs, step};
+#[cfg(feature = "json")]
+pub use typed::Json;
+pub use typed::{Inputs, Outputs};
 
 /// A builtin step.
 pub trait Function {
@@ -70,7 +93,8 @@ pub trait Function {
     fn run(call: &mut Call) -> Result<Outcome, Failure>;
 }
 
-/// Exports a [`Function`] as the step of this component. Once per crate; a native build only checks the type.
+/// Exports a [`Function`] as the step of this component. Once per crate, and not beside `#[step]`, which does
+/// it by itself; a native build only checks the type.
 #[macro_export]
 macro_rules! export {
     ($function:ty) => {

@@ -59,6 +59,18 @@ mod tests {
         names
     }
 
+    /// Reads the custom sections called `stephost:needs`, wherever in the component they lie.
+    fn needs(wasm: &[u8]) -> Vec<String> {
+        let payloads = Parser::new(0).parse_all(wasm).map(Result::unwrap);
+        let sections = payloads.filter_map(|payload| match payload {
+            Payload::CustomSection(section) if section.name() == "stephost:needs" => {
+                Some(String::from_utf8(section.data().to_vec()).unwrap())
+            }
+            _ => None,
+        });
+        sections.collect()
+    }
+
     fn named(name: &str) -> &'static [u8] {
         shipped()
             .iter()
@@ -76,6 +88,14 @@ mod tests {
         assert_eq!(
             interfaces(named("hello"), true),
             ["stephost:step/function@0.1.0"]
+        );
+    }
+
+    #[test]
+    fn what_a_step_needs_travels_in_its_component() {
+        assert_eq!(
+            needs(named("hello")),
+            [r#"{"version":1,"exports":["HELLO_GREETED"]}"#]
         );
     }
 

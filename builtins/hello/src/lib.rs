@@ -1,62 +1,56 @@
 //! `builtin://hello`: the smallest builtin. It greets somebody, and so shows every way a step speaks: inputs,
 //! outputs, exports, the log. Called by: people who try out a host, and its tests.
 
-use stephost_sdk::{Call, Failure, Function, Outcome, Parameter, Signature, log};
+use stephost_sdk::prelude::*;
 
-/// Greets somebody by name.
-pub struct Hello;
-
-impl Function for Hello {
-    fn describe() -> Signature {
-        Signature::new("Greets somebody by name")
-            .input(Parameter::text("name", "Who is greeted").or("world"))
-            .output(Parameter::text("greeting", "The greeting that was logged"))
-    }
-
-    fn run(call: &mut Call) -> Result<Outcome, Failure> {
-        let name = call.text("name")?;
-        let greeting = format!("Hello, {name}!");
-        log::line(&greeting)?;
-        Ok(Outcome::empty()
-            .output("greeting", greeting)
-            .export("HELLO_GREETED", name))
-    }
+/// What it takes.
+#[derive(Inputs)]
+pub struct Input {
+    /// Who is greeted
+    #[input(default = "world")]
+    name: String,
 }
 
-stephost_sdk::export!(Hello);
+/// What it gives.
+#[derive(Outputs)]
+pub struct Output {
+    /// The greeting that was logged
+    greeting: String,
+}
+
+/// Greets somebody by name
+#[step(needs(exports = ["HELLO_GREETED"]))]
+pub fn hello(input: Input, step: &Step) -> Result<Output, Failure> {
+    let greeting = format!("Hello, {}!", input.name);
+    say!("{greeting}");
+    step.export("HELLO_GREETED", input.name);
+    Ok(Output { greeting })
+}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use stephost_sdk::testing::Stage;
+    use super::hello;
+    use stephost_sdk::Failure;
+    use stephost_sdk::testing::{Stage, inputs};
 
     #[test]
     fn it_greets_the_world_when_nobody_is_named() {
-        let report = Stage::new().run::<Hello>([]);
+        let report = Stage::new().run::<hello>(inputs! {});
         assert_eq!(report.output, "Hello, world!\n");
     }
 
     #[test]
     fn it_logs_returns_and_exports_who_was_greeted() {
-        let report = Stage::new().run::<Hello>([("name", "Ada".into())]);
-        let outcome = Outcome::empty()
-            .output("greeting", "Hello, Ada!")
-            .export("HELLO_GREETED", "Ada");
-        assert_eq!(
-            (report.result, report.output.as_str()),
-            (Ok(outcome), "Hello, Ada!\n")
-        );
+        let report = Stage::new().run::<hello>(inputs! { name: "Ada" });
+        assert_eq!(report.returned("greeting"), "Hello, Ada!");
+        assert_eq!(report.exported("HELLO_GREETED"), "Ada");
+        assert_eq!(report.output, "Hello, Ada!\n");
     }
 
     #[test]
     fn a_name_that_is_no_text_is_an_invalid_input() {
-        let report = Stage::new().run::<Hello>([("name", 3.into())]);
-        assert_eq!(
-            report.result,
-            Err(Failure::invalid_input(
-                "name",
-                "expected text, found a number"
-            ))
-        );
+        let report = Stage::new().run::<hello>(inputs! { name: 3 });
+        let expected = Failure::invalid_input("name", "expected text, found a number");
+        assert_eq!(report.failed(), &expected);
     }
 }

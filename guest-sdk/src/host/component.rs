@@ -3,5 +3,8 @@
 pub(crate) use crate::bindings::stephost::step::context::{
     environment, grace_millis, job_variables, work_dir,
 };
-pub(crate) use crate::bindings::stephost::step::control::{grace_left, stop_requested, wait};
+pub(crate) use crate::bindings::stephost::step::control::{
+    elapsed_millis, grace_left, now_millis, stop_requested, wait,
+};
 pub(crate) use crate::bindings::stephost::step::log::{emit, panicked, write};
+pub(crate) use crate::bindings::stephost::step::secrets::{Secret as Sealed, sealed};

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use stephost_expr::Value;
 use stephost_job::{Ending, StopReason};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use super::environment::name_fault;
 use super::{Environment, Halt, JobContext, Outputs, StopLevel, script};
+use crate::clock;
 use crate::logfile::LogWriter;
 
 /// The functions that this host brings along.
@@ -83,6 +85,10 @@ impl sandbox::Log for GuestOutput {
             sandbox::Channel::Diagnostics => Stream::Err,
         };
         self.0.write(stream, bytes);
+    }
+
+    fn revealed(&self, name: &str) {
+        tracing::info!(input = name, "a builtin opened a sensitive input");
     }
 }
 
@@ -164,6 +170,9 @@ impl JobContext {
             environment: texts(&environment.flattened()),
             job_variables: self.variables.as_object().map(texts).unwrap_or_default(),
             grace: self.grace,
+            began_at: clock::wall()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 

@@ -6,5 +6,6 @@ wasmtime::component::bindgen!({
     world: "step",
     imports: { "stephost:step/control.wait": async | trappable, default: trappable },
     exports: { default: async },
+    with: { "stephost:step/secrets.secret": crate::imports::secrets::Sealed },
     require_store_data_send: true,
 });

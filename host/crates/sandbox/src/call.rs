@@ -11,7 +11,8 @@ use crate::Value;
 /// Everything one run is given.
 #[derive(Clone)]
 pub struct Call {
-    /// Input values, each name once. The guest's SDK fills in declared defaults for what is missing.
+    /// Input values, each name once. The guest's SDK fills in declared defaults for what is missing. What the
+    /// builtin declares as sensitive arrives sealed.
     pub arguments: Vec<(String, Value)>,
     /// Where the step runs.
     pub context: Context,
@@ -48,6 +49,8 @@ pub struct Context {
     pub job_variables: Vec<(String, String)>,
     /// What a step gets to finish once it is asked to stop.
     pub grace: Duration,
+    /// The date, as time since 1970-01-01 UTC: the sandbox reads no clock that somebody can set.
+    pub began_at: Duration,
 }
 
 impl fmt::Debug for Context {
@@ -76,4 +79,7 @@ pub trait Log: Send + Sync + 'static {
     /// Takes bytes as the guest wrote them: neither split into lines nor masked, at most
     /// [`Limits::host_call_bytes_max`] at a time.
     fn write(&self, channel: Channel, bytes: &[u8]);
+
+    /// Takes note that the guest opened the sensitive input `name`. Once in a run for each.
+    fn revealed(&self, _name: &str) {}
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use stephost_policy::{LimitName, Limits};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::call::{Context, Log};
+use crate::imports::secrets::Vault;
 use crate::limits::{LimitHit, Meter};
 use crate::stop::Stop;
 use crate::trap::Note;
@@ -21,6 +23,10 @@ pub(crate) struct Guest {
     pub(crate) context: Context,
     pub(crate) log: LogBudget,
     pub(crate) stop: Stop,
+    /// Its sensitive inputs.
+    pub(crate) vault: Vault,
+    /// When its store was made.
+    pub(crate) began: Instant,
     /// What the guest said before it trapped.
     pub(crate) note: Option<Note>,
     pub(crate) limits: Limits,
@@ -38,6 +44,8 @@ impl Guest {
             context,
             log,
             stop,
+            vault: Vault::default(),
+            began: Instant::now(),
             note: None,
             meter: Meter::new(limits.clone()),
             limits,

@@ -13,7 +13,7 @@
 //! ```text
 //! Builtin ──first use──► compiled ──slot──► store ──► describe / run ──► GuestEnding
 //!                                                        │   ▲
-//!                                      log, control, context (imports/)
+//!                                      log, control, context, secrets (imports/)
 //! ```
 
 #![forbid(unsafe_code)]
@@ -55,9 +55,11 @@ pub use stop::{Stop, StopLevel, StopReason};
 pub use value::Value;
 
 use crate::bindings::exports::stephost::step::function::Argument;
+use crate::bindings::stephost::step::types as wit;
 use crate::builtin::Compiled;
 use crate::engine::Ticker;
 use crate::guest::Guest;
+use crate::imports::secrets::{Sealed, Vault};
 use crate::run::{Closed, Errand, supervise};
 
 /// Threads that compile at the same time. One compilation already uses every core.
@@ -203,16 +205,33 @@ impl Sandbox {
             }
         }
         let mut killed = stop.clone();
-        let compiled = tokio::select! {
+        // What is sensitive is the builtin's own word, whoever calls: it is asked before it is given anything.
+        let known = async {
+            let signature = self.describe(builtin).await?;
+            Ok((signature, self.compiled(builtin).await?))
+        };
+        let known: Result<_, GuestEnding> = tokio::select! {
             biased;
             _reason = killed.killed() => return GuestEnding::Cancelled { killed: false },
-            compiled = self.compiled(builtin) => compiled,
+            known = known => known,
         };
-        let compiled = match compiled {
-            Ok(compiled) => compiled,
+        let (signature, compiled) = match known {
+            Ok(known) => known,
             Err(ending) => return ending,
         };
-        let guest = Guest::new(context, log, limits, stop);
+        let is_sensitive = |argument: &mut Argument| {
+            let mut inputs = signature.inputs.iter();
+            inputs.any(|input| input.sensitive && input.name == argument.name)
+        };
+        let sealed = lowered.extract_if(.., is_sensitive);
+        let sealed = sealed.filter(|argument| !matches!(argument.value, wit::Value::Null));
+        let vault = Vault::new(
+            sealed
+                .map(|Argument { name, value }| Sealed::new(name, value))
+                .collect(),
+        );
+        let mut guest = Guest::new(context, log, limits, stop);
+        guest.vault = vault;
         match supervise(self, compiled, guest, Errand::Run(lowered)).await {
             Closed::Ended(ending) => ending,
             Closed::Described(_) => unreachable!("`attend` answers the errand it was given"),

@@ -31,7 +31,7 @@ pub struct Parameter {
     pub name: String,
     /// What it takes.
     pub ty: ValueType,
-    /// Used when nothing is given; of type `ty`. An input without it is required.
+    /// Used when nothing is given; of type `ty`, or null. An input without it is required.
     pub default: Option<Value>,
     /// Whether its value is a secret.
     pub sensitive: bool,
@@ -119,7 +119,7 @@ fn lift_parameters(parameters: Vec<wit::Parameter>) -> Result<Vec<Parameter>, Si
             }
             let ty = lift_type(ty);
             let default = match default.map(value::lift).transpose() {
-                Ok(Some(default)) if !ty.admits(&default) => {
+                Ok(Some(default)) if default != Value::Null && !ty.admits(&default) => {
                     return Err(SignatureError::DefaultType(name));
                 }
                 Ok(default) => default,
@@ -185,10 +185,6 @@ mod tests {
                 "declares a default for `a` that is of another type",
             ),
             (
-                vec![parameter("a", Some(wit::Value::Null))],
-                "declares a default for `a` that is of another type",
-            ),
-            (
                 vec![parameter("a", Some(wit::Value::Number(f64::NAN)))],
                 "declares a default for `a` that is a number that is not finite",
             ),
@@ -209,6 +205,17 @@ mod tests {
             .to_string();
             assert!(error.starts_with(message), "{error}");
         }
+    }
+
+    #[test]
+    fn a_default_of_null_makes_a_parameter_of_any_type_optional() {
+        let signature = wit::Signature {
+            summary: String::new(),
+            inputs: vec![parameter("a", Some(wit::Value::Null))],
+            outputs: Vec::new(),
+        };
+        let lifted = lift(signature).unwrap();
+        assert_eq!(lifted.inputs[0].default, Some(Value::Null));
     }
 
     #[test]

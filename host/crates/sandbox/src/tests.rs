@@ -1,7 +1,7 @@
 //! Every way a guest can end, with real guests: `hello`, and `test/misbehave`, whose input `how` names the
 //! manner.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use expect_test::{Expect, expect};
@@ -14,8 +14,10 @@ use crate::*;
 mod answers;
 mod components;
 mod limits;
+mod sealed;
 mod sharing;
 mod stops;
+mod time;
 mod traps;
 
 /// What ending a guest may take on a busy machine. Idle it is 0.2 ms.
@@ -41,12 +43,14 @@ fn shipped(name: &str) -> Builtin {
 /// A log that can be waited on.
 struct Tape {
     written: watch::Sender<Vec<(Channel, u8)>>,
+    revealed: Mutex<Vec<String>>,
 }
 
 impl Tape {
     fn new() -> Arc<Tape> {
         Arc::new(Tape {
             written: watch::channel(Vec::new()).0,
+            revealed: Mutex::default(),
         })
     }
 
@@ -73,6 +77,10 @@ impl Log for Tape {
         self.written
             .send_modify(|written| written.extend(bytes.iter().map(|byte| (channel, *byte))));
     }
+
+    fn revealed(&self, name: &str) {
+        self.revealed.lock().unwrap().push(name.to_owned());
+    }
 }
 
 /// A log that breaks.
@@ -98,6 +106,13 @@ fn with_n(how: &str, n: f64) -> Call {
     let mut call = call(how, Tape::new());
     call.arguments.push(("n".to_owned(), Value::Number(n)));
     call
+}
+
+fn returned(text: &str) -> GuestEnding {
+    GuestEnding::Success {
+        outputs: vec![("text".to_owned(), Value::Text(text.to_owned()))],
+        exports: Vec::new(),
+    }
 }
 
 async fn misbehave(how: &str) -> GuestEnding {

@@ -5,7 +5,7 @@
 //! is good for is said at its arm.
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use stephost_sdk::log::{self, Channel, Level};
 use stephost_sdk::{
@@ -39,6 +39,10 @@ pub const MANNERS: &[&str] = &[
     "host-call-flood",
     "bad-json",
     "twice",
+    "reveal",
+    "read-sealed",
+    "hoard-sealed",
+    "time",
 ];
 
 /// Longer than any test.
@@ -52,6 +56,11 @@ impl Function for Misbehave {
         Signature::new("Ends in the way it is told")
             .input(Parameter::text("how", "The manner"))
             .input(Parameter::number("n", "A number for the manner").or(7))
+            .input(
+                Parameter::text("token", "A secret for the manner")
+                    .or(Value::Null)
+                    .sensitive(),
+            )
             .output(Parameter::text("text", "What some manners return"))
     }
 
@@ -185,6 +194,35 @@ impl Function for Misbehave {
             "twice" => Ok(Outcome::empty()
                 .output("text", "first")
                 .output("text", "second")),
+            // Opens its secret, twice.
+            "reveal" => {
+                if !call.is_given("token") {
+                    return Ok(Outcome::empty().output("text", "nothing to reveal"));
+                }
+                let token = call.secret("token")?;
+                log::line(format!("{token:?}"))?;
+                let (first, second) = (token.reveal()?, token.reveal()?);
+                Ok(Outcome::empty().output("text", format!("{first} {second}")))
+            }
+            // Looks for its secret among the plain arguments.
+            "read-sealed" => Ok(Outcome::empty().output("text", call.text("token")?)),
+            // Holds `n` handles at once, and once more after it let go of them.
+            "hoard-sealed" => {
+                for _ in 0..2 {
+                    let hoard: Result<Vec<_>, _> = (0..n).map(|_| call.secret("token")).collect();
+                    black_box(hoard?);
+                }
+                Ok(Outcome::empty())
+            }
+            // Waits `n` milliseconds; says how long it took, and the date before.
+            "time" => {
+                let date = control::now().duration_since(SystemTime::UNIX_EPOCH);
+                let before = control::elapsed();
+                control::wait(Duration::from_millis(n.unsigned_abs()));
+                let took = control::elapsed().saturating_sub(before).as_millis();
+                let date = date.unwrap_or_default().as_secs();
+                Ok(Outcome::empty().output("text", format!("{took} {date}")))
+            }
             unknown => Err(Failure::invalid_input(
                 "how",
                 format!("`{unknown}` is not one of {}", MANNERS.join(", ")),

@@ -1,4 +1,5 @@
-//! `stephost:step/control`: learning of a stop, and waiting without missing it.
+//! `stephost:step/control`: learning of a stop, waiting without missing it, and the time. Milliseconds are
+//! enough for every wait of a step, and too coarse to measure what somebody else computes.
 
 use std::time::{Duration, Instant};
 
@@ -25,11 +26,24 @@ impl Host for Guest {
                 ..
             } => {
                 let left = kill_at.saturating_duration_since(Instant::now());
-                Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+                Some(millis(left))
             }
             StopLevel::Kill { .. } => Some(0),
         })
     }
+
+    fn elapsed_millis(&mut self) -> wasmtime::Result<u64> {
+        Ok(millis(self.began.elapsed()))
+    }
+
+    fn now_millis(&mut self) -> wasmtime::Result<u64> {
+        let now = self.context.began_at.saturating_add(self.began.elapsed());
+        Ok(millis(now))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lower(reason: StopReason) -> control::Stop {

@@ -82,6 +82,7 @@ async fn a_guest_knows_its_context_and_only_that() {
         environment: vec![("PATH".to_owned(), "/bin".to_owned())],
         job_variables: vec![("CI".to_owned(), "true".to_owned())],
         grace: Duration::from_secs(3),
+        ..Context::default()
     };
     let ending = SANDBOX.run(&MISBEHAVE, call, Stop::never()).await;
     let text = Value::Text("/builds/x PATH=/bin; CI=true; 3000".to_owned());

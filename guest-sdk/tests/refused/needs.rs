@@ -1,0 +1,22 @@
+//! Needs that no policy could grant.
+use stephost_sdk::prelude::*;
+
+/// Wants the network
+#[step(needs(net = ["https://example.com"]))]
+fn network(_: (), _step: &Step) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Wants every variable
+#[step(needs(env = ["*"]))]
+fn everything(_: (), _step: &Step) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Wants a relative program
+#[step(needs(process = ["bin/tool"]))]
+fn relative(_: (), _step: &Step) -> Result<(), Failure> {
+    Ok(())
+}
+
+fn main() {}
