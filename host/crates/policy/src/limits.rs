@@ -3,8 +3,14 @@
 //! Plain data: each number stands for one run of one builtin, from its fresh store to the last byte of its
 //! outputs. Nothing here is shared between two runs, so one step cannot use up what belongs to another.
 
+mod amount;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+pub use amount::Amount;
+pub(crate) use amount::{AmountError, Written};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -19,6 +25,8 @@ pub struct Limits {
     pub memory_bytes_max: u64,
     /// Time from start to end, waiting included; `None` leaves the time to the job's own timeout.
     pub wall_max: Option<Duration>,
+    /// Time spent inside the guest; waiting, for a stop or a program, is free. `None` leaves it to the wall.
+    pub cpu_max: Option<Duration>,
     /// Bytes written to the job log, counted before masking and stamping.
     pub log_bytes_max: u64,
     /// Bytes of all outputs and exports together, names and values.
@@ -33,6 +41,8 @@ pub struct Limits {
     pub table_elements_max: u64,
     /// Core instances in the store.
     pub instances_max: usize,
+    /// Handles that the guest holds at one time: programs, secrets, and whatever else the host keeps for it.
+    pub handles_max: usize,
 }
 
 impl Limits {
@@ -46,6 +56,8 @@ impl Limits {
             memory_bytes_max: 64 * MIB,
             // The usual default of a whole CI job: no single builtin needs more.
             wall_max: Some(Duration::from_secs(60 * 60)),
+            // An honest builtin computes for seconds; one that computes this long holds up its neighbours.
+            cpu_max: Some(Duration::from_secs(20 * 60)),
             // As much as the stored log of a whole job may hold; less would cut output that others keep.
             log_bytes_max: GIB,
             // The limit of a request's steps text: whatever a builtin gives must fit where it came from.
@@ -60,34 +72,100 @@ impl Limits {
             // 0.8 MB at eight bytes each, so that tables cannot become a second memory beside the limited one.
             table_elements_max: 100_000,
             instances_max: 16,
+            // A handful is in use at a time; each costs the host an entry in a table and what it stands for.
+            handles_max: 512,
+        }
+    }
+
+    /// Returns the value of one limit.
+    pub fn amount(&self, name: LimitName) -> Amount {
+        let count = |count: usize| Amount::Count(u64::try_from(count).unwrap_or(u64::MAX));
+        match name {
+            LimitName::Memory => Amount::Bytes(self.memory_bytes_max),
+            LimitName::Wall => Amount::Time(self.wall_max),
+            LimitName::Cpu => Amount::Time(self.cpu_max),
+            LimitName::Log => Amount::Bytes(self.log_bytes_max),
+            LimitName::Outputs => Amount::Bytes(self.outputs_bytes_max),
+            LimitName::HostCall => Amount::Bytes(self.host_call_bytes_max),
+            LimitName::Memories => count(self.memories_max),
+            LimitName::Tables => count(self.tables_max),
+            LimitName::TableElements => Amount::Count(self.table_elements_max),
+            LimitName::Instances => count(self.instances_max),
+            LimitName::Handles => count(self.handles_max),
         }
     }
 
     /// Returns the value of one limit as a person writes it: `64 MiB`, `1 h`, `16`, `none`.
     pub fn text(&self, name: LimitName) -> String {
-        match name {
-            LimitName::Memory => bytes_text(self.memory_bytes_max),
-            LimitName::Wall => self
-                .wall_max
-                .map_or_else(|| "none".to_owned(), duration_text),
-            LimitName::Log => bytes_text(self.log_bytes_max),
-            LimitName::Outputs => bytes_text(self.outputs_bytes_max),
-            LimitName::HostCall => bytes_text(self.host_call_bytes_max),
-            LimitName::Memories => self.memories_max.to_string(),
-            LimitName::Tables => self.tables_max.to_string(),
-            LimitName::TableElements => self.table_elements_max.to_string(),
-            LimitName::Instances => self.instances_max.to_string(),
+        self.amount(name).to_string()
+    }
+
+    /// Puts `chosen` in place of what was here.
+    pub(crate) fn replace(&mut self, chosen: &ChosenLimits) {
+        for (name, amount) in &chosen.0 {
+            self.set(*name, *amount);
+        }
+    }
+
+    /// Takes of each limit the smaller of what is here and what `chosen` says.
+    pub(crate) fn lower_to(&mut self, chosen: &ChosenLimits) {
+        for (name, amount) in &chosen.0 {
+            if self.amount(*name).exceeds(*amount) {
+                self.set(*name, *amount);
+            }
+        }
+    }
+
+    fn set(&mut self, name: LimitName, amount: Amount) {
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        match (name, amount) {
+            (LimitName::Memory, Amount::Bytes(bytes)) => self.memory_bytes_max = bytes,
+            (LimitName::Wall, Amount::Time(time)) => self.wall_max = time,
+            (LimitName::Cpu, Amount::Time(time)) => self.cpu_max = time,
+            (LimitName::Log, Amount::Bytes(bytes)) => self.log_bytes_max = bytes,
+            (LimitName::Outputs, Amount::Bytes(bytes)) => self.outputs_bytes_max = bytes,
+            (LimitName::HostCall, Amount::Bytes(bytes)) => self.host_call_bytes_max = bytes,
+            (LimitName::Memories, Amount::Count(number)) => self.memories_max = count(number),
+            (LimitName::Tables, Amount::Count(number)) => self.tables_max = count(number),
+            (LimitName::TableElements, Amount::Count(number)) => self.table_elements_max = number,
+            (LimitName::Instances, Amount::Count(number)) => self.instances_max = count(number),
+            (LimitName::Handles, Amount::Count(number)) => self.handles_max = count(number),
+            // `ChosenLimits` holds only amounts of the limit's own unit, and is the only caller's source.
+            (_, Amount::Bytes(_) | Amount::Time(_) | Amount::Count(_)) => {}
         }
     }
 }
 
+/// Limits that somebody wrote down; those that are not named here are somebody else's choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ChosenLimits(BTreeMap<LimitName, Amount>);
+
+impl ChosenLimits {
+    /// Reads one limit from its written form and keeps it.
+    pub(crate) fn choose(
+        &mut self,
+        name: LimitName,
+        written: Written<'_>,
+    ) -> Result<Amount, AmountError> {
+        let amount = Amount::parse(name, written)?;
+        self.0.insert(name, amount);
+        Ok(amount)
+    }
+
+    pub(crate) fn get(&self, name: LimitName) -> Option<Amount> {
+        self.0.get(&name).copied()
+    }
+}
+
 /// Which limit; its text is the word for it in messages, in the policy file and in the audit trail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitName {
     /// [`Limits::memory_bytes_max`], `memory`.
     Memory,
     /// [`Limits::wall_max`], `wall`.
     Wall,
+    /// [`Limits::cpu_max`], `cpu`.
+    Cpu,
     /// [`Limits::log_bytes_max`], `log`.
     Log,
     /// [`Limits::outputs_bytes_max`], `outputs`.
@@ -102,13 +180,16 @@ pub enum LimitName {
     TableElements,
     /// [`Limits::instances_max`], `instances`.
     Instances,
+    /// [`Limits::handles_max`], `handles`.
+    Handles,
 }
 
 impl LimitName {
     /// Every limit, in the order in which they are shown.
-    pub const ALL: [LimitName; 9] = [
+    pub const ALL: [LimitName; 11] = [
         LimitName::Memory,
         LimitName::Wall,
+        LimitName::Cpu,
         LimitName::Log,
         LimitName::Outputs,
         LimitName::HostCall,
@@ -116,6 +197,7 @@ impl LimitName {
         LimitName::Tables,
         LimitName::TableElements,
         LimitName::Instances,
+        LimitName::Handles,
     ];
 
     /// Returns the word for this limit.
@@ -123,6 +205,7 @@ impl LimitName {
         match self {
             LimitName::Memory => "memory",
             LimitName::Wall => "wall",
+            LimitName::Cpu => "cpu",
             LimitName::Log => "log",
             LimitName::Outputs => "outputs",
             LimitName::HostCall => "host-call",
@@ -130,42 +213,21 @@ impl LimitName {
             LimitName::Tables => "tables",
             LimitName::TableElements => "table-elements",
             LimitName::Instances => "instances",
+            LimitName::Handles => "handles",
         }
+    }
+
+    /// Returns the limit that is called `word`.
+    pub(crate) fn from_word(word: &str) -> Option<LimitName> {
+        LimitName::ALL
+            .into_iter()
+            .find(|name| name.as_str() == word)
     }
 }
 
 impl fmt::Display for LimitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-/// The largest unit that divides `bytes`, so that no digit of a limit is lost in its text.
-fn bytes_text(bytes: u64) -> String {
-    let units = [(GIB, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")];
-    match units
-        .into_iter()
-        .find(|(size, _)| bytes > 0 && bytes.is_multiple_of(*size))
-    {
-        Some((size, unit)) => format!("{} {unit}", bytes / size),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-fn duration_text(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    let units = [
-        (3_600_000_000_000, "h"),
-        (60_000_000_000, "min"),
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-    ];
-    match units
-        .into_iter()
-        .find(|(size, _)| nanos > 0 && nanos.is_multiple_of(*size))
-    {
-        Some((size, unit)) => format!("{} {unit}", nanos / size),
-        None => format!("{nanos} ns"),
     }
 }
 
@@ -180,6 +242,7 @@ mod tests {
         let table = [
             (LimitName::Memory, "memory", "64 MiB"),
             (LimitName::Wall, "wall", "1 h"),
+            (LimitName::Cpu, "cpu", "20 min"),
             (LimitName::Log, "log", "1 GiB"),
             (LimitName::Outputs, "outputs", "4 MiB"),
             (LimitName::HostCall, "host-call", "8 MiB"),
@@ -187,6 +250,7 @@ mod tests {
             (LimitName::Tables, "tables", "8"),
             (LimitName::TableElements, "table-elements", "100000"),
             (LimitName::Instances, "instances", "16"),
+            (LimitName::Handles, "handles", "512"),
         ];
         assert_eq!(
             LimitName::ALL,
@@ -206,40 +270,58 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_shown_without_losing_a_digit() {
-        let table = [
-            (0, "0 bytes"),
-            (1, "1 bytes"),
-            (1023, "1023 bytes"),
-            (1024, "1 KiB"),
-            (1025, "1025 bytes"),
-            (1536, "1536 bytes"),
-            (3 * MIB, "3 MiB"),
-            (2048 * MIB, "2 GiB"),
-            (u64::MAX, "18446744073709551615 bytes"),
-        ];
-        for (bytes, text) in table {
-            assert_eq!(bytes_text(bytes), text, "{bytes} bytes");
-        }
-        let table = [
-            (Duration::ZERO, "0 ns"),
-            (Duration::from_millis(1500), "1500 ms"),
-            (Duration::from_secs(90), "90 s"),
-            (Duration::from_secs(900), "15 min"),
-            (Duration::from_secs(7200), "2 h"),
-            (Duration::from_nanos(1_000_001), "1000001 ns"),
-        ];
-        for (duration, text) in table {
-            assert_eq!(duration_text(duration), text, "{duration:?}");
-        }
-    }
-
-    #[test]
     fn a_missing_wall_limit_is_shown_as_none() {
         let limits = Limits {
             wall_max: None,
             ..Limits::shipped()
         };
         assert_eq!(limits.text(LimitName::Wall), "none");
+    }
+
+    #[test]
+    fn every_limit_is_replaced_and_lowered_by_its_own_word() {
+        for name in LimitName::ALL {
+            let written = match Limits::shipped().amount(name) {
+                Amount::Bytes(_) => Written::Text("1 KiB"),
+                Amount::Time(_) => Written::Text("1 ms"),
+                Amount::Count(_) => Written::Integer("1"),
+            };
+            let mut chosen = ChosenLimits::default();
+            let amount = chosen.choose(name, written).unwrap();
+            let mut lowered = Limits::shipped();
+            lowered.lower_to(&chosen);
+            assert_eq!(lowered.amount(name), amount, "{name} is lowered");
+            for other in LimitName::ALL.into_iter().filter(|other| *other != name) {
+                assert_eq!(
+                    lowered.amount(other),
+                    Limits::shipped().amount(other),
+                    "{name} leaves {other} alone"
+                );
+            }
+            let mut nothing = Limits::shipped();
+            nothing.replace(&chosen);
+            assert_eq!(nothing, lowered, "{name} is replaced");
+        }
+    }
+
+    #[test]
+    fn lowering_never_raises_and_none_is_more_than_every_time() {
+        let mut chosen = ChosenLimits::default();
+        chosen
+            .choose(LimitName::Memory, Written::Text("1 GiB"))
+            .unwrap();
+        chosen
+            .choose(LimitName::Wall, Written::Text("none"))
+            .unwrap();
+        let mut limits = Limits::shipped();
+        limits.lower_to(&chosen);
+        assert_eq!(limits, Limits::shipped());
+        limits.replace(&chosen);
+        assert_eq!(limits.memory_bytes_max, GIB);
+        assert_eq!(limits.wall_max, None);
+        let mut hour = ChosenLimits::default();
+        hour.choose(LimitName::Wall, Written::Text("1h")).unwrap();
+        limits.lower_to(&hour);
+        assert_eq!(limits.wall_max, Some(Duration::from_secs(3600)));
     }
 }
