@@ -1,6 +1,6 @@
 //! `cargo xtask VERB`: the project's own commands.
 //!
-//! Owns how the project is built, tested and shown: [`demo`] runs the main job, [`test`] is the whole gate,
+//! Owns how the project is built, tested and shown: [`demo`] runs the main job, [`mod@test`] is the whole gate,
 //! [`tidy`] checks what no compiler does. Needs git, a C compiler and rustup; adds the targets it needs by
 //! itself. Never installs system packages.
 
