@@ -1,4 +1,5 @@
-//! Builds every builtin as a Wasm component and writes the table that `src/lib.rs` embeds.
+//! Builds every builtin as a Wasm component and writes the tables that `src/lib.rs` embeds: the components, and
+//! the sources of the SDK.
 //!
 //! A nested cargo does it, in a target directory of its own (the outer cargo holds the lock of the other one)
 //! and without the flags that were meant for native code. So plain `cargo build`, `test`, `clippy` and
@@ -77,6 +78,7 @@ fn write_table() -> Result<(), Box<dyn Error>> {
         "guest-sdk/src",
         "guest-sdk/wit",
         "builtins/artifacts/build.rs",
+        "LICENSE",
     ] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
@@ -106,6 +108,49 @@ fn write_table() -> Result<(), Box<dyn Error>> {
     }
     table.push_str("]\n");
     fs::write(out.join("shipped.rs"), table)?;
+    write_sdk(&root, &out)
+}
+
+/// What a copy of the SDK consists of: files of `guest-sdk`, and directories with all that is below.
+const SDK: &[&str] = &[
+    "Cargo.toml",
+    "src",
+    "wit",
+    "macros/Cargo.toml",
+    "macros/src",
+];
+
+/// Writes the table of the SDK's sources, which `stephost new` copies into projects.
+fn write_sdk(root: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let sdk = root.join("guest-sdk");
+    let mut files = Vec::new();
+    for part in SDK {
+        collect(&sdk.join(part), &mut files)?;
+    }
+    files.sort();
+    let mut table = String::from("&[\n");
+    let mut row = |path: &Path, source: &Path| {
+        table.push_str(&format!(
+            "    Source {{ path: {path:?}, text: include_str!({source:?}) }},\n"
+        ));
+    };
+    row(Path::new("LICENSE"), &root.join("LICENSE"));
+    for file in &files {
+        row(file.strip_prefix(&sdk)?, file);
+    }
+    table.push_str("]\n");
+    fs::write(out.join("sdk.rs"), table)?;
+    Ok(())
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in path.read_dir()? {
+        collect(&entry?.path(), files)?;
+    }
     Ok(())
 }
 

@@ -5,8 +5,10 @@
 
 mod bootstrap;
 pub(crate) mod exit;
+mod new;
 mod proxy;
 mod recover;
+mod run;
 mod serve;
 
 use std::ffi::OsString;
@@ -38,6 +40,22 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
+    /// Run a builtin of one's own: a component, with a log and nothing else
+    Run {
+        /// The component, as `cargo build --target wasm32-unknown-unknown` leaves it
+        file: PathBuf,
+        /// An input; a text as it is, everything else as JSON
+        #[arg(short, long = "input", value_name = "NAME=VALUE")]
+        inputs: Vec<String>,
+    },
+    /// Make a project for a builtin of one's own, with the SDK in it
+    New {
+        /// Name of the step, and of the directory that is made
+        name: String,
+        /// Depend on the SDK in this directory, instead of a copy in the project
+        #[arg(long, value_name = "PATH")]
+        sdk: Option<PathBuf>,
+    },
     /// Print the version and what it was built for
     Version,
 }
@@ -112,6 +130,8 @@ pub(crate) fn run() -> u8 {
             .map_err(Failure::cannot_create)
             .map(|()| exit::FINE)
         }
+        Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
+        Command::Run { file, inputs } => run::run(&file, &inputs),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
         Command::Steps(StepsCommand::Bootstrap { file }) => bootstrap::bootstrap(&file),

@@ -1,9 +1,9 @@
-//! The shipped builtins as Wasm components, embedded.
+//! The shipped builtins as Wasm components, and the sources of the SDK they are made with, embedded.
 //!
 //! Owns the list of what is shipped and under which name; the build script compiles it. Promises that each
 //! component imports nothing but the interfaces of `guest-sdk/wit`. Never compiles Wasm to machine code: that
-//! is the sandbox's work, on first use. Called by: the host, which looks `builtin://NAME` up here, and the
-//! tests of the sandbox.
+//! is the sandbox's work, on first use. Called by: the host, which looks `builtin://NAME` up here and copies
+//! the SDK into new projects, and the tests of the sandbox.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,23 @@ static SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 #[must_use]
 pub fn shipped() -> &'static [Shipped] {
     SHIPPED
+}
+
+/// One file of the SDK.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Where it lies in the SDK's directory.
+    pub path: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+static SDK: &[Source] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+/// Returns the sources of the SDK: everything that a project needs to depend on a copy of it.
+#[must_use]
+pub fn sdk() -> &'static [Source] {
+    SDK
 }
 
 #[cfg(test)]

@@ -4,14 +4,20 @@ use std::io::Write as _;
 
 /// Everything went well.
 pub(crate) const FINE: u8 = 0;
+/// The step that was run failed.
+pub(crate) const STEP_FAILED: u8 = 1;
 /// The arguments are wrong.
 pub(crate) const USAGE: u8 = 2;
+/// A file that was named is not what it should be.
+pub(crate) const BAD_INPUT: u8 = 65;
 /// Somebody we need is not there.
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// The host broke.
 pub(crate) const INTERNAL: u8 = 70;
 /// Something cannot be made.
 pub(crate) const CANNOT_CREATE: u8 = 73;
+/// An interrupt ended what was run.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why the program ends early.
 #[derive(Debug)]
@@ -31,6 +37,11 @@ impl Failure {
     /// The arguments are wrong.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(USAGE, error)
+    }
+
+    /// A file that was named is not what it should be.
+    pub(crate) fn bad_input(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(BAD_INPUT, error)
     }
 
     /// Somebody we need is not there.
