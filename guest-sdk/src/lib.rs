@@ -28,7 +28,7 @@
 //! Built for `wasm32-unknown-unknown` with the linker `wasm-component-ld`, the crate (a `cdylib`) is a
 //! component whose imports are exactly the interfaces it uses. That target has no operating system: standard
 //! output goes nowhere, files and threads are unsupported, clocks and `thread::sleep` panic. [`log`],
-//! [`control`] and [`context`] stand in for them. A panic is reported with its text and its place, and ends
+//! [`control`], [`context`] and [`process`] stand in for them. A panic is reported with its text and its place, and ends
 //! the step as an internal error.
 //!
 //! Everything also compiles natively, where [`testing`] plays the host, so that a builtin is tested by plain
@@ -46,6 +46,7 @@ pub mod entry;
 mod host;
 pub mod log;
 mod outcome;
+pub mod process;
 #[cfg(target_arch = "wasm32")]
 mod sys;
 #[cfg(not(target_arch = "wasm32"))]

@@ -5,3 +5,5 @@ pub(crate) use crate::bindings::stephost::step::context::{
 };
 pub(crate) use crate::bindings::stephost::step::control::{grace_left, stop_requested, wait};
 pub(crate) use crate::bindings::stephost::step::log::{emit, panicked, write};
+pub use crate::bindings::stephost::step::process::Child;
+pub(crate) use crate::bindings::stephost::step::process::{start, which};

@@ -1,9 +1,14 @@
 //! The host of a native test: one [`Props`] per thread, which answers and records.
 
+mod process;
+
 use std::cell::RefCell;
 
 use crate::control::Stop;
 use crate::log::{Channel, Full, Level};
+
+pub use process::Child;
+pub(crate) use process::{Programs, set_programs, start, which};
 
 /// What the stage answers with, and what was said on it.
 #[derive(Debug, Clone, Default)]
