@@ -7,6 +7,7 @@ use stephost_policy::{LimitName, Limits};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::call::{Context, Log};
+use crate::imports::process::Children;
 use crate::limits::{LimitHit, Meter};
 use crate::stop::Stop;
 use crate::trap::Note;
@@ -21,6 +22,8 @@ pub(crate) struct Guest {
     pub(crate) context: Context,
     pub(crate) log: LogBudget,
     pub(crate) stop: Stop,
+    /// Programs it runs.
+    pub(crate) children: Children,
     /// What the guest said before it trapped.
     pub(crate) note: Option<Note>,
     pub(crate) limits: Limits,
@@ -38,6 +41,7 @@ impl Guest {
             context,
             log,
             stop,
+            children: Children::default(),
             note: None,
             meter: Meter::new(limits.clone()),
             limits,

@@ -3,6 +3,7 @@
 mod context;
 mod control;
 mod log;
+pub(crate) mod process;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
@@ -16,6 +17,7 @@ pub(crate) const INTERFACES: &[&str] = &[
     "stephost:step/log@",
     "stephost:step/control@",
     "stephost:step/context@",
+    process::INTERFACE,
 ];
 
 /// Makes a linker that has every interface.
@@ -25,6 +27,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     step::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     step::control::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     step::context::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    step::process::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 

@@ -13,7 +13,7 @@
 //! ```text
 //! Builtin ──first use──► compiled ──slot──► store ──► describe / run ──► GuestEnding
 //!                                                        │   ▲
-//!                                      log, control, context (imports/)
+//!                                      log, control, context, process (imports/)
 //! ```
 
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod guest;
 mod imports;
 mod json;
 mod limits;
+mod programs;
 mod run;
 mod signature;
 mod stop;
@@ -50,6 +51,10 @@ pub use builtin::{Builtin, Wasm};
 pub use call::{Call, Channel, Context, Log};
 pub use ending::{GuestEnding, Trap};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
+pub use programs::{
+    Answer, CHILDREN_MAX, Command, Exit, FILES_BYTES_MAX, File, Program, ProgramEnding, Programs,
+    STARTS_MAX, STRINGS_BYTES_MAX, StartError,
+};
 pub use signature::{Parameter, Signature, ValueType};
 pub use stop::{Stop, StopLevel, StopReason};
 pub use value::Value;
@@ -58,6 +63,7 @@ use crate::bindings::exports::stephost::step::function::Argument;
 use crate::builtin::Compiled;
 use crate::engine::Ticker;
 use crate::guest::Guest;
+use crate::imports::process::Children;
 use crate::run::{Closed, Errand, supervise};
 
 /// Threads that compile at the same time. One compilation already uses every core.
@@ -189,6 +195,7 @@ impl Sandbox {
             context,
             log,
             limits,
+            programs,
         } = call;
         let mut lowered = Vec::with_capacity(arguments.len());
         for (name, value) in arguments {
@@ -212,7 +219,14 @@ impl Sandbox {
             Ok(compiled) => compiled,
             Err(ending) => return ending,
         };
-        let guest = Guest::new(context, log, limits, stop);
+        if let (Some(process), None) = (&compiled.process, &programs) {
+            return GuestEnding::Link {
+                missing: process.clone(),
+                message: "this run was given no programs".to_owned(),
+            };
+        }
+        let mut guest = Guest::new(context, log, limits, stop);
+        guest.children = Children::new(programs);
         match supervise(self, compiled, guest, Errand::Run(lowered)).await {
             Closed::Ended(ending) => ending,
             Closed::Described(_) => unreachable!("`attend` answers the errand it was given"),
