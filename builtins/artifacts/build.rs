@@ -39,17 +39,36 @@ struct Guest {
     directory: &'static str,
 }
 
-const SHIPPED: &[Guest] = &[Guest {
-    name: "hello",
-    package: "stephost-builtin-hello",
-    directory: "builtins/hello",
-}];
+const SHIPPED: &[Guest] = &[
+    Guest {
+        name: "hello",
+        package: "stephost-builtin-hello",
+        directory: "builtins/hello",
+    },
+    Guest {
+        name: "script",
+        package: "stephost-builtin-script",
+        directory: "builtins/script",
+    },
+    Guest {
+        name: "script_legacy",
+        package: "stephost-builtin-script-legacy",
+        directory: "builtins/script_legacy",
+    },
+];
 
-const FOR_TESTS: &[Guest] = &[Guest {
-    name: "test/misbehave",
-    package: "stephost-guest-misbehave",
-    directory: "tests/guests/misbehave",
-}];
+const FOR_TESTS: &[Guest] = &[
+    Guest {
+        name: "test/launch",
+        package: "stephost-guest-launch",
+        directory: "tests/guests/launch",
+    },
+    Guest {
+        name: "test/misbehave",
+        package: "stephost-guest-misbehave",
+        directory: "tests/guests/misbehave",
+    },
+];
 
 fn main() {
     if let Err(error) = write_table() {

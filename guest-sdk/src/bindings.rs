@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     path: "wit",
-    world: "step",
+    world: "step-process",
     pub_export_macro: true,
     default_bindings_module: "stephost_sdk::bindings",
     export_macro_name: "export",

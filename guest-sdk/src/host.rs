@@ -10,3 +10,8 @@ pub(crate) mod stage;
 pub(crate) use component::*;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use stage::*;
+
+#[cfg(target_arch = "wasm32")]
+pub use component::Child;
+#[cfg(not(target_arch = "wasm32"))]
+pub use stage::Child;

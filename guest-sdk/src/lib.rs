@@ -41,7 +41,7 @@
 //! Built for `wasm32-unknown-unknown` with the linker `wasm-component-ld`, the crate (a `cdylib`) is a
 //! component whose imports are exactly the interfaces it uses. That target has no operating system: standard
 //! output goes nowhere, files and threads are unsupported, clocks and `thread::sleep` panic. [`log`],
-//! [`control`] and [`context`] stand in for them, and [`Step`] has the most useful of it. A panic is reported with its text and its place, and ends
+//! [`control`], [`context`] and [`mod@process`] stand in for them, and [`Step`] has the most useful of it. A panic is reported with its text and its place, and ends
 //! the step as an internal error.
 //!
 //! Everything also compiles natively, where [`testing`] plays the host, so that a builtin is tested by plain
@@ -60,6 +60,7 @@ mod host;
 pub mod log;
 mod outcome;
 pub mod prelude;
+pub mod process;
 mod secret;
 mod step;
 #[cfg(target_arch = "wasm32")]

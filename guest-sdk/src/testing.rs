@@ -34,7 +34,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::control::Stop;
-use crate::host::{Props, set};
+use crate::host::{Programs, Props, set, set_programs};
+use crate::process::{Command, Ending, Exit, Signal, StartError};
 use crate::{Argument, Failure, Function, Outcome, Signature, Value, entry};
 
 pub use crate::inputs;
@@ -59,6 +60,7 @@ pub fn describe<F: Function>() -> Signature {
 #[derive(Debug, Default)]
 pub struct Stage {
     props: Props,
+    programs: Programs,
 }
 
 /// What a run left behind.
@@ -74,6 +76,8 @@ pub struct Report {
     pub waited: Duration,
     /// Which sensitive inputs it opened, each time it did.
     pub revealed: Vec<String>,
+    /// The programs it started, in order.
+    pub programs: Vec<Command>,
 }
 
 impl Stage {
@@ -151,6 +155,38 @@ impl Stage {
         self
     }
 
+    /// Puts a program on the stage, under the name or path by which the step may start or find it. It ends with
+    /// this code as soon as it is started.
+    #[must_use]
+    pub fn program(self, name: &str, code: i32) -> Stage {
+        self.program_that(name, Ok(Ending::Code(code)))
+    }
+
+    /// Puts a program on the stage that is ended by a signal, for example `KILL`.
+    #[must_use]
+    pub fn program_killed_by(self, name: &str, signal: &str) -> Stage {
+        let signal = Signal {
+            name: signal.to_owned(),
+            text: format!("signal: {signal}"),
+        };
+        self.program_that(name, Ok(Ending::Signal(signal)))
+    }
+
+    /// Puts a program on the stage that is found, but does not start.
+    #[must_use]
+    pub fn program_that_does_not_start(self, name: &str, error: StartError) -> Stage {
+        self.program_that(name, Err(error))
+    }
+
+    fn program_that(mut self, name: &str, ends: Result<Ending, StartError>) -> Stage {
+        let exit = ends.map(|ending| Exit {
+            ending,
+            background: false,
+        });
+        self.programs.known.push((name.to_owned(), exit));
+        self
+    }
+
     /// Runs a step on this stage, on the calling thread: `F` is the name of a function with `#[step]`, or a
     /// [`Function`]. Sensitive inputs arrive sealed, as in the host.
     ///
@@ -175,15 +211,16 @@ impl Stage {
                 value => plain.push(Argument { name, value }),
             }
         }
-        let before = set(self.props);
+        let (before, programs_before) = (set(self.props), set_programs(self.programs));
         let result = entry::run::<F>(plain);
-        let after = set(before);
+        let (after, programs_after) = (set(before), set_programs(programs_before));
         Report {
             result,
             output: String::from_utf8_lossy(&after.output).into_owned(),
             diagnostics: String::from_utf8_lossy(&after.diagnostics).into_owned(),
             waited: after.waits.iter().sum(),
             revealed: after.revealed,
+            programs: programs_after.started,
         }
     }
 }

@@ -6,15 +6,16 @@
 //! keeps the second from starting; every error names the steps it passed through, outer to inner.
 //!
 //! Never knows about gRPC or ids, never decides when a job must stop: it obeys [`StopLevel`]. Called by
-//! `jobs::driver`. Leaves: [`exec`] and [`script`] use `process`, [`builtin`] uses `sandbox`.
+//! `jobs::driver`. Leaves: [`exec`] uses `process`; [`builtin`] uses `sandbox`, and by way of [`programs`]
+//! `process`.
 
 mod builtin;
 mod environment;
 mod exec;
 mod fetch;
 mod outputs;
+mod programs;
 mod scope;
-mod script;
 pub(crate) mod workspace;
 
 use std::collections::BTreeMap;
@@ -70,7 +71,7 @@ pub(crate) enum StopLevel {
 /// What every step of one job shares.
 pub(crate) struct JobContext {
     pub(crate) log: Arc<LogWriter>,
-    pub(crate) workspace: Workspace,
+    pub(crate) workspace: Arc<Workspace>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) work_dir: PathBuf,
     /// Job variables as an object of strings; of file variables the path.
@@ -231,10 +232,7 @@ impl JobContext {
         let inputs = evaluate_inputs(step, scope)?;
         let name = step.name.as_str();
         match &step.call {
-            Call::Script(text) => {
-                self.started(name);
-                self.script(text, scope, &environment).await
-            }
+            Call::Script(text) => self.script(name, text, scope, &environment).await,
             Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
             Call::Function(reference) => match self.resolve(reference, frame.dir, scope)? {
                 fetch::Target::Function(loaded) => {

@@ -10,4 +10,5 @@ mod language;
 mod life;
 mod logs;
 mod raw;
+mod script;
 mod service;

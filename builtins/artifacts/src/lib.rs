@@ -19,7 +19,7 @@ pub struct Shipped {
 static SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// Returns every builtin of this build, in the order of the build script. With the feature `test-guests` also
-/// `test/misbehave`, which is never shipped.
+/// those called `test/…`, which are never shipped.
 #[must_use]
 pub fn shipped() -> &'static [Shipped] {
     SHIPPED
@@ -117,12 +117,27 @@ mod tests {
     }
 
     #[test]
+    fn the_scripts_can_run_programs_and_nothing_else_of_weight() {
+        let [context, log, process, types] = ["context", "log", "process", "types"]
+            .map(|interface| format!("stephost:step/{interface}@0.1.0"));
+        // The log is where panics go.
+        assert_eq!(
+            interfaces(named("script"), false),
+            [log.as_str(), &process, &types]
+        );
+        assert_eq!(
+            interfaces(named("script_legacy"), false),
+            [context, log, process, types]
+        );
+    }
+
+    #[test]
     fn a_build_without_test_guests_ships_none() {
         let test_guests = shipped()
             .iter()
             .filter(|shipped| shipped.name.starts_with("test/"))
             .count();
-        assert_eq!(test_guests, usize::from(cfg!(feature = "test-guests")));
+        assert_eq!(test_guests > 0, cfg!(feature = "test-guests"));
     }
 
     #[test]

@@ -7,4 +7,6 @@ pub(crate) use crate::bindings::stephost::step::control::{
     elapsed_millis, grace_left, now_millis, stop_requested, wait,
 };
 pub(crate) use crate::bindings::stephost::step::log::{emit, panicked, write};
+pub use crate::bindings::stephost::step::process::Child;
+pub(crate) use crate::bindings::stephost::step::process::{start, which};
 pub(crate) use crate::bindings::stephost::step::secrets::{Secret as Sealed, sealed};

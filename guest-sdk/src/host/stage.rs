@@ -1,5 +1,7 @@
 //! The host of a native test: one [`Props`] per thread, which answers by its script and records.
 
+mod process;
+
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -13,6 +15,9 @@ const WAITS_MAX: usize = 100_000;
 
 /// The grace period that runners use when they name none.
 const GRACE: Duration = Duration::from_secs(30);
+
+pub use process::Child;
+pub(crate) use process::{Programs, set_programs, start, which};
 
 /// What the stage answers with, and what was said on it.
 #[derive(Debug, Clone)]

@@ -57,6 +57,7 @@ async fn running(file: &Path, wasm: Arc<[u8]>, inputs: &[String]) -> Result<u8, 
     let work_dir = std::env::current_dir().unwrap_or_default();
     let began_at = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
     let call = Call {
+        programs: None,
         arguments,
         context: Context {
             work_dir: work_dir.to_string_lossy().into_owned(),

@@ -156,7 +156,7 @@ fn prepare_blocking(
     let context = JobContext {
         log: Arc::clone(&writer),
         variables: variable_values(variables, &workspace).map_err(storage)?,
-        workspace,
+        workspace: Arc::new(workspace),
         functions,
         work_dir,
         environment: Environment::new(root),

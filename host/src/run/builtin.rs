@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use stephost_expr::Value;
+use stephost_expr::{Template, Value};
 use stephost_job::{Ending, StopReason};
 use stephost_joblog::Stream;
 use stephost_policy::Limits;
@@ -17,7 +17,9 @@ use stephost_steps::{Name, Outputs as DeclaredOutputs, Parameter, Spec, ValueTyp
 use tokio::sync::watch;
 
 use super::environment::name_fault;
-use super::{Environment, Halt, JobContext, Outputs, StopLevel, script};
+use super::programs::{self, StepPrograms};
+use super::scope::StepScope;
+use super::{Environment, Halt, JobContext, Outputs, StopLevel};
 use crate::clock;
 use crate::logfile::LogWriter;
 
@@ -27,15 +29,7 @@ pub(crate) struct Functions {
     builtins: BTreeMap<&'static str, Arc<sandbox::Builtin>>,
 }
 
-/// One of them.
-#[derive(Clone)]
-pub(super) enum BuiltinFunction {
-    /// Shell text, run natively.
-    Script,
-    /// A component.
-    Component(Arc<sandbox::Builtin>),
-}
-
+/// What a `script:` item calls, and the input that takes its text.
 const SCRIPT: &str = "script";
 
 impl Functions {
@@ -58,20 +52,14 @@ impl Functions {
         Ok(Functions { sandbox, builtins })
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<BuiltinFunction> {
-        if name == SCRIPT {
-            return Some(BuiltinFunction::Script);
-        }
-        self.builtins
-            .get(name)
-            .cloned()
-            .map(BuiltinFunction::Component)
-    }
-
-    pub(super) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.builtins.keys().copied().chain([SCRIPT]).collect();
-        names.sort_unstable();
-        names
+    pub(super) fn find(&self, name: &str) -> Result<Arc<sandbox::Builtin>, Halt> {
+        self.builtins.get(name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = self.builtins.keys().copied().collect();
+            Halt::failed(format!(
+                "no builtin function `{name}`; this host has {}",
+                names.join(", ")
+            ))
+        })
     }
 }
 
@@ -93,46 +81,68 @@ impl sandbox::Log for GuestOutput {
 }
 
 impl JobContext {
+    /// Runs a `script:` item: the builtin of that name, with the item's text. Expressions in the text see files that
+    /// are the item's own; what is written to its export file counts.
+    pub(super) async fn script(
+        &self,
+        step: &str,
+        text: &Template,
+        scope: &StepScope,
+        environment: &Environment,
+    ) -> Result<Outputs, Halt> {
+        let files = self.files()?;
+        let scope = scope.with_files(&files.output.path(), &files.export.path());
+        let text = text.evaluate_text(&scope).map_err(|error| {
+            Halt::failed(format!("failed to load: expand input {SCRIPT}: {error}"))
+        })?;
+        let builtin = self.functions.find(SCRIPT)?;
+        let mut spec = self.spec_of(&builtin).await?;
+        // An item declares nothing, so its text may hold what is sensitive, and is as sensitive as that.
+        for input in spec.inputs.values_mut() {
+            input.sensitive = text.is_sensitive();
+        }
+        let inputs = BTreeMap::from([(name(SCRIPT)?, text)]);
+        self.call(step, &builtin, &spec, inputs, environment)
+            .await?;
+        self.read_exports(&files.export, environment)?;
+        Ok(Outputs::new())
+    }
+
     pub(super) async fn builtin(
         &self,
         step: &str,
-        builtin: &BuiltinFunction,
+        builtin: &sandbox::Builtin,
         inputs: BTreeMap<Name, Value>,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
-        match builtin {
-            BuiltinFunction::Script => {
-                let inputs = checked(&script::spec(), inputs)?;
-                self.started(step);
-                let text = inputs
-                    .into_values()
-                    .next()
-                    .unwrap_or_else(|| Value::string(""));
-                self.shell(&text, environment).await?;
-                Ok(Outputs::new())
-            }
-            BuiltinFunction::Component(component) => {
-                self.component(step, component, inputs, environment).await
+        let spec = self.spec_of(builtin).await?;
+        self.call(step, builtin, &spec, inputs, environment).await
+    }
+
+    async fn spec_of(&self, builtin: &sandbox::Builtin) -> Result<Spec, Halt> {
+        match self.functions.sandbox.describe(builtin).await {
+            Ok(signature) => spec(&signature),
+            Err(ending) => {
+                let halt = self.ending(ending, false).err();
+                Err(halt.unwrap_or_else(no_signature))
             }
         }
     }
 
-    async fn component(
+    async fn call(
         &self,
         step: &str,
-        component: &sandbox::Builtin,
+        builtin: &sandbox::Builtin,
+        spec: &Spec,
         inputs: BTreeMap<Name, Value>,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
         let sandbox = &self.functions.sandbox;
-        let signature = match sandbox.describe(component).await {
-            Ok(signature) => signature,
-            Err(ending) => return Err(self.ending(ending).err().unwrap_or_else(no_signature)),
-        };
-        let spec = spec(&signature)?;
-        let inputs = checked(&spec, inputs)?;
+        let inputs = checked(spec, inputs)?;
         self.hide(inputs.values());
         self.started(step);
+        let programs = programs::are_granted_to(builtin.name())
+            .then(|| StepPrograms::new(self, step, environment));
         let call = sandbox::Call {
             arguments: inputs
                 .iter()
@@ -140,18 +150,25 @@ impl JobContext {
                 .collect(),
             context: self.guest_context(environment),
             log: Arc::new(GuestOutput(Arc::clone(&self.log))),
-            limits: Limits::shipped(),
+            limits: limits(programs.is_some()),
+            programs: programs.as_ref().map(StepPrograms::capability),
         };
         let (levels, level) = watch::channel(sandbox::StopLevel::None);
         let ending = {
-            let mut guest = std::pin::pin!(sandbox.run(component, call, sandbox::Stop(level)));
+            let mut guest = std::pin::pin!(sandbox.run(builtin, call, sandbox::Stop(level)));
             tokio::select! {
                 ending = &mut guest => ending,
-                () = self.pass_stops_to_guest(&levels) => guest.await,
+                () = self.pass_stops_to_guest(&levels, programs.as_ref()) => guest.await,
             }
         };
+        let ran_programs = programs.as_ref().is_some_and(StepPrograms::ran_any);
+        if let Some(programs) = programs {
+            for leftovers in programs.finish().await {
+                self.keep(leftovers);
+            }
+        }
         self.log.flush();
-        let (outputs, exports) = self.ending(ending)?;
+        let (outputs, exports) = self.ending(ending, ran_programs)?;
         environment.export(exported(exports)?);
         let outputs = named(outputs)?;
         spec.check_outputs(outputs)
@@ -176,15 +193,20 @@ impl JobContext {
         }
     }
 
-    /// Hands stops to the guest. Returns after the kill.
-    async fn pass_stops_to_guest(&self, levels: &watch::Sender<sandbox::StopLevel>) {
+    /// Hands stops to the guest, then to its programs. Returns after the kill.
+    async fn pass_stops_to_guest(
+        &self,
+        levels: &watch::Sender<sandbox::StopLevel>,
+        programs: Option<&StepPrograms>,
+    ) {
         let reason = |reason| match reason {
             StopReason::Timeout => sandbox::StopReason::Deadline,
             StopReason::Cancel | StopReason::Close => sandbox::StopReason::Cancelled,
         };
         let mut stop = self.stop.clone();
         loop {
-            match *stop.borrow_and_update() {
+            let level = *stop.borrow_and_update();
+            match level {
                 StopLevel::None => {}
                 StopLevel::Polite {
                     reason: why,
@@ -199,8 +221,13 @@ impl JobContext {
                     levels.send_replace(sandbox::StopLevel::Kill {
                         reason: reason(why),
                     });
-                    return;
                 }
+            }
+            if let Some(programs) = programs {
+                programs.stop(level);
+            }
+            if matches!(level, StopLevel::Kill { .. }) {
+                return;
             }
             if stop.changed().await.is_err() {
                 levels.send_replace(sandbox::StopLevel::Kill {
@@ -212,6 +239,8 @@ impl JobContext {
     }
 
     /// What a guest's ending means for its step.
+    ///
+    /// It becomes a line of the log unless programs that the guest ran have told the story.
     #[expect(
         clippy::type_complexity,
         reason = "outputs and exports, as the guest gave them"
@@ -219,6 +248,7 @@ impl JobContext {
     fn ending(
         &self,
         ending: sandbox::GuestEnding,
+        ran_programs: bool,
     ) -> Result<(Vec<(String, sandbox::Value)>, Vec<(String, String)>), Halt> {
         use sandbox::GuestEnding as Guest;
         let interrupted = self.stopped();
@@ -288,12 +318,24 @@ impl JobContext {
                 message: message("too many builtins run at once; try again later".to_owned()),
             },
         };
-        // A program has told its own story; of a guest this line is all that a reader of the log learns.
-        self.log.line(Stream::Err, &ending.message());
+        let told =
+            ran_programs && matches!(ending, Ending::Failed { .. } | Ending::Cancelled { .. });
+        if !told {
+            self.log.line(Stream::Err, &ending.message());
+        }
         Err(Halt {
             ending,
             interrupted,
         })
+    }
+}
+
+/// Programs take their own time, up to the job's timeout; what a guest computes and waits for does not.
+fn limits(runs_programs: bool) -> Limits {
+    let shipped = Limits::shipped();
+    Limits {
+        wall_max: shipped.wall_max.filter(|_| !runs_programs),
+        ..shipped
     }
 }
 

@@ -47,6 +47,15 @@ impl Environment {
             .extend(exports);
     }
 
+    /// The value of `name` that wins.
+    pub(crate) fn value(&self, name: &str) -> Option<Value> {
+        let scoped = self.scopes.iter().rev().find_map(|scope| scope.get(name));
+        scoped.cloned().or_else(|| {
+            let job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
+            job.get(name).cloned()
+        })
+    }
+
     /// Every variable with the value that wins.
     pub(crate) fn flattened(&self) -> BTreeMap<String, Value> {
         let mut flat = self

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stephost_job::Ending;
 use stephost_joblog::Stream;
-use stephost_process::{Exit, Output, Plan, Report, Stopper};
+use stephost_process::{Exit, Leftovers, Output, Plan, Report, Stopper};
 use stephost_steps::{Env, Exec, Outputs as DeclaredOutputs, Spec};
 use tokio::time::Instant;
 
@@ -14,6 +14,10 @@ use super::scope::StepScope;
 use super::workspace::WorkFile;
 use super::{Environment, Frame, Halt, JobContext, Outputs, StopLevel, evaluate_env, outputs};
 use crate::logfile::LogWriter;
+
+/// Said when a program's output does not end with it.
+pub(super) const BACKGROUND: &str =
+    "a background process still holds the step's output; the step does not wait for it";
 
 /// What a program prints goes into the job's log.
 pub(super) struct StepOutput(pub(super) Arc<LogWriter>);
@@ -29,15 +33,13 @@ impl Output for StepOutput {
 }
 
 /// A program and where it runs, expanded.
-pub(super) struct Command {
+struct Command {
     /// Program and arguments; at least the program.
-    pub(super) argv: Vec<String>,
-    pub(super) work_dir: PathBuf,
-    pub(super) environment: Environment,
+    argv: Vec<String>,
+    work_dir: PathBuf,
+    environment: Environment,
     /// Patience of the function itself, when shorter than the job's.
-    pub(super) cancel_timeout: Option<Duration>,
-    /// Stands before every error of it.
-    pub(super) part: &'static str,
+    cancel_timeout: Option<Duration>,
 }
 
 /// The files of one step.
@@ -114,18 +116,16 @@ impl JobContext {
             work_dir,
             environment,
             cancel_timeout: exec.cancel_timeout,
-            part: "exec",
         })
     }
 
     /// Runs a program to its end.
-    pub(super) async fn program(&self, command: Command) -> Result<(), Halt> {
+    async fn program(&self, command: Command) -> Result<(), Halt> {
         let Command {
             argv,
             work_dir,
             environment,
             cancel_timeout,
-            part,
         } = command;
         let mut argv = argv.into_iter().map(Into::into);
         let plan = Plan {
@@ -136,7 +136,7 @@ impl JobContext {
         };
         let output = Arc::new(StepOutput(Arc::clone(&self.log)));
         let running = stephost_process::start(plan, output)
-            .map_err(|error| Halt::failed(format!("{part}: {error}")))?;
+            .map_err(|error| Halt::failed(format!("exec: {error}")))?;
         let stopper = running.stopper();
         let report = {
             let mut ended = std::pin::pin!(running.ended());
@@ -146,7 +146,7 @@ impl JobContext {
             }
         };
         self.log.flush();
-        self.judge(report, part)
+        self.judge(report)
     }
 
     /// Hands stops to the process, first the polite one, then the kill. Returns after the kill.
@@ -182,29 +182,24 @@ impl JobContext {
         }
     }
 
-    fn judge(&self, report: Report, part: &str) -> Result<(), Halt> {
+    fn judge(&self, report: Report) -> Result<(), Halt> {
+        if is_held(&report) {
+            self.log.line(Stream::Err, BACKGROUND);
+        }
         if let Some(leftovers) = report.leftovers {
-            // Held by nobody of the step's group means: by one who left it, or for a moment by the start of
-            // another step. The two cannot be told apart here, so nothing is said.
-            if report.background > 0 && leftovers.processes() > 0 {
-                self.log.line(
-                    Stream::Err,
-                    "a background process still holds the step's output; the step does not wait for it",
-                );
-            }
             self.keep(leftovers);
         }
         let ending = match report.exit {
             Exit::Code(0) if !report.signalled => return Ok(()),
             Exit::Code(0) => Ending::Cancelled {
-                message: format!("{part}: stopped"),
+                message: "exec: stopped".to_owned(),
             },
             Exit::Code(code) => Ending::Failed {
-                message: part.to_owned(),
+                message: "exec".to_owned(),
                 exit_status: Some(code),
             },
             Exit::Signal(_) | Exit::Dumped(_) => Ending::Failed {
-                message: format!("{part}: {}", report.exit),
+                message: format!("exec: {}", report.exit),
                 exit_status: None,
             },
         };
@@ -240,4 +235,11 @@ impl JobContext {
         environment.export(exports);
         Ok(())
     }
+}
+
+/// Whether a process of the step's group still holds its output. Held by nobody of the group means: by one who
+/// left it, or for a moment by the start of another step. The two cannot be told apart, so neither counts.
+pub(super) fn is_held(report: &Report) -> bool {
+    let members = report.leftovers.as_ref().map_or(0, Leftovers::processes);
+    report.background > 0 && members > 0
 }

@@ -5,12 +5,13 @@
 //! step may have replaced. References to git and OCI are understood and refused with a sentence.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use stephost_sandbox::Builtin;
 use stephost_steps::{
     Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError, Strictness,
 };
 
-use super::builtin::BuiltinFunction;
 use super::scope::StepScope;
 use super::workspace::{FileError, read_replaceable};
 use super::{Halt, JobContext};
@@ -20,7 +21,7 @@ pub(super) enum Target {
     /// A function loaded from a definition.
     Function(Loaded),
     /// A function of the host.
-    Builtin(BuiltinFunction),
+    Builtin(Arc<Builtin>),
 }
 
 /// Definition files of this machine.
@@ -49,17 +50,7 @@ impl JobContext {
         });
         match callee.map_err(halt)? {
             Callee::Function(loaded) => Ok(Target::Function(loaded)),
-            Callee::Builtin(name) => {
-                self.functions
-                    .find(&name)
-                    .map(Target::Builtin)
-                    .ok_or_else(|| {
-                        Halt::failed(format!(
-                            "no builtin function `{name}`; this host has {}",
-                            self.functions.names().join(", ")
-                        ))
-                    })
-            }
+            Callee::Builtin(name) => self.functions.find(&name).map(Target::Builtin),
         }
     }
 }

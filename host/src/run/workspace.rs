@@ -12,6 +12,7 @@ use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 
@@ -54,6 +55,17 @@ impl Drop for Workspace {
     }
 }
 
+/// Longest part of a suggested name that a file keeps.
+const HINT_BYTES_MAX: usize = 64;
+
+/// A file that a program was given. Removed when dropped, unless the workspace went first.
+#[derive(Debug)]
+pub(crate) struct ProgramFile {
+    workspace: Weak<Workspace>,
+    name: String,
+    path: PathBuf,
+}
+
 /// A file in the workspace, named by us. Removed when dropped.
 #[derive(Debug)]
 pub(crate) struct WorkFile<'a> {
@@ -84,7 +96,8 @@ impl Workspace {
     ///
     /// When it cannot be written; nothing of it is left then, once the workspace is dropped.
     pub(crate) fn keep(&self, content: &[u8]) -> io::Result<PathBuf> {
-        let name = self.create_file(content)?;
+        let name = random();
+        self.create_file(&name, 0o600, content)?;
         Ok(self.path.join(name))
     }
 
@@ -94,20 +107,78 @@ impl Workspace {
     ///
     /// When it cannot be made.
     pub(crate) fn file(&self) -> io::Result<WorkFile<'_>> {
+        let name = random();
+        self.create_file(&name, 0o600, &[])?;
         Ok(WorkFile {
             workspace: self,
-            name: self.create_file(&[])?,
+            name,
         })
     }
 
-    fn create_file(&self, content: &[u8]) -> io::Result<String> {
-        let name = uuid::Uuid::new_v4().simple().to_string();
+    /// Writes `content` to a new file, mode 0700, that lives as long as the returned value, and no longer than the
+    /// workspace. Its name has something of `hint`, and something that nobody can guess.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or when the job is over.
+    pub(crate) fn program_file(
+        workspace: &Weak<Workspace>,
+        hint: &str,
+        content: &[u8],
+    ) -> io::Result<ProgramFile> {
+        let owner = workspace
+            .upgrade()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let name = hinted(hint, &random());
+        // Made first, so that half a file is removed too.
+        let file = ProgramFile {
+            workspace: Weak::clone(workspace),
+            path: owner.path.join(&name),
+            name,
+        };
+        owner.create_file(&file.name, 0o700, content)?;
+        Ok(file)
+    }
+
+    fn create_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         let mut file = self.dir.open_with(
-            &name,
-            OpenOptions::new().write(true).create_new(true).mode(0o600),
+            name,
+            OpenOptions::new().write(true).create_new(true).mode(mode),
         )?;
-        file.write_all(content)?;
-        Ok(name)
+        file.write_all(content)
+    }
+}
+
+fn random() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// Joins a suggested name to a random one, so that the ending of the suggestion stays: `script-RANDOM.sh`.
+fn hinted(hint: &str, random: &str) -> String {
+    let hint: String = hint
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric() || "._-".contains(*letter))
+        .take(HINT_BYTES_MAX)
+        .collect();
+    match hint.rsplit_once('.') {
+        Some((stem, ending)) => format!("{stem}-{random}.{ending}"),
+        None => format!("{hint}-{random}"),
+    }
+}
+
+impl ProgramFile {
+    /// Where the program finds it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ProgramFile {
+    fn drop(&mut self) {
+        if let Some(workspace) = self.workspace.upgrade() {
+            // Whatever is left goes with the workspace.
+            let _ = workspace.dir.remove_file(&self.name);
+        }
     }
 }
 
@@ -193,4 +264,44 @@ fn regular_content(opened: io::Result<std::fs::File>) -> Result<Vec<u8>, FileErr
         return Err(FileError::TooLarge);
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suggested_name_keeps_its_ending_and_nothing_that_leads_elsewhere() {
+        let long = "x".repeat(1000);
+        let table = [
+            ("script.sh", "script-R.sh"),
+            ("a/../b.tar.gz", "a..b.tar-R.gz"),
+            ("", "-R"),
+            ("..", ".-R."),
+            ("é\0\n$x", "x-R"),
+            (long.as_str(), &format!("{}-R", "x".repeat(64))),
+        ];
+        for (hint, name) in table {
+            assert_eq!(hinted(hint, "R"), name, "{hint:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_program_is_private_executable_and_gone_in_time() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::tempdir().unwrap();
+        let workspace = std::sync::Arc::new(Workspace::create(parent.path()).unwrap());
+        let weak = std::sync::Arc::downgrade(&workspace);
+        let file = Workspace::program_file(&weak, "a.sh", b"text").unwrap();
+        let path = file.path().to_owned();
+        assert_eq!(std::fs::read(&path).unwrap(), b"text");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(file);
+        assert!(!path.exists());
+        let file = Workspace::program_file(&weak, "a.sh", b"text").unwrap();
+        drop(workspace);
+        assert!(!file.path().exists(), "a file does not keep the workspace");
+        assert!(Workspace::program_file(&weak, "a.sh", b"text").is_err());
+    }
 }

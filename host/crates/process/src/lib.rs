@@ -70,6 +70,7 @@ pub use crate::{
     exit::Exit,
     leftovers::Leftovers,
     linux::Pid,
+    lookup::which,
     plan::{Output, Plan, Stream},
     report::Report,
     running::{Running, Stopper},

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{self, Path, PathBuf},
 };
@@ -27,26 +27,41 @@ pub(crate) fn program_of(plan: &Plan) -> Result<PathBuf, StartError> {
             .unwrap_or_default()
             .join(program));
     }
-    // A step that changes PATH chooses first; that the host's is searched too is what runners rely on (contract 5.2).
     let of_step = plan
         .env
         .iter()
         .rev()
         .find(|(name, _)| name == "PATH")
-        .map(|(_, value)| value.clone());
-    [of_step, env::var_os("PATH")]
-        .into_iter()
-        .flatten()
-        .find_map(|search_path| search(&search_path, program))
-        .ok_or_else(|| StartError::ProgramNotFound {
-            program: program.clone(),
-        })
+        .map(|(_, value)| value.as_os_str());
+    search_both(of_step, program).ok_or_else(|| StartError::ProgramNotFound {
+        program: program.clone(),
+    })
+}
+
+/// Returns the absolute path of an executable file: `program` itself if that is one, else the first of that name, if it has no
+/// slash, in the directories of `search_path` and then of the host's own `PATH`.
+pub fn which(program: &OsStr, search_path: Option<&OsStr>) -> Option<PathBuf> {
+    if program.is_empty() {
+        return None;
+    }
+    if program.as_bytes().contains(&b'/') {
+        let path = Path::new(program);
+        return (path.is_absolute() && path.is_file() && is_executable(path))
+            .then(|| path.to_owned());
+    }
+    search_both(search_path, program)
+}
+
+/// A step that changes PATH chooses first; that the host's is searched too is what runners rely on (contract 5.2).
+fn search_both(of_step: Option<&OsStr>, program: &OsStr) -> Option<PathBuf> {
+    let found = of_step.and_then(|search_path| search(search_path, program));
+    found.or_else(|| search(&env::var_os("PATH")?, program))
 }
 
 /// Returns the first executable file called `program` in the directories of `search_path`.
 ///
 /// Relative ones, the empty one included, are skipped: what a job finds in its directory is not what a bare name means.
-fn search(search_path: &OsString, program: &OsStr) -> Option<PathBuf> {
+fn search(search_path: &OsStr, program: &OsStr) -> Option<PathBuf> {
     env::split_paths(search_path)
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(program))

@@ -10,7 +10,7 @@ use wasmtime::{CodeBuilder, Engine};
 use crate::bindings::StepPre;
 use crate::ending::plain;
 use crate::guest::Guest;
-use crate::imports::INTERFACES;
+use crate::imports::{INTERFACES, process};
 use crate::{GuestEnding, Signature};
 
 /// A named component. Compiled on first use, once, however many use it first; clones share that.
@@ -62,6 +62,8 @@ impl fmt::Debug for Builtin {
 #[derive(Clone)]
 pub(crate) struct Compiled {
     pub(crate) step: StepPre<Guest>,
+    /// The import by which it asks for programs, if it does.
+    pub(crate) process: Option<String>,
 }
 
 impl Builtin {
@@ -138,7 +140,13 @@ fn link(engine: &Engine, linker: &Linker<Guest>, wasm: &[u8]) -> Result<Compiled
         missing: "stephost:step/function".to_owned(),
         message: plain(&format!("{fault:#}")),
     })?;
-    Ok(Compiled { step })
+    let process = component
+        .component_type()
+        .imports(engine)
+        .map(|(name, _)| name)
+        .find(|name| name.starts_with(process::INTERFACE))
+        .map(str::to_owned);
+    Ok(Compiled { step, process })
 }
 
 /// Names what a component asks for and we do not have: an interface we do not know, else one of ours in

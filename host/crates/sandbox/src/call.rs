@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stephost_policy::Limits;
 
-use crate::Value;
+use crate::{Programs, Value};
 
 /// Everything one run is given.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Call {
     pub log: Arc<dyn Log>,
     /// What it may use up.
     pub limits: Limits,
+    /// Programs it may run. A builtin that imports `stephost:step/process` does not start without them.
+    pub programs: Option<Arc<dyn Programs>>,
 }
 
 impl fmt::Debug for Call {

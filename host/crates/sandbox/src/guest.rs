@@ -8,6 +8,7 @@ use stephost_policy::{LimitName, Limits};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::call::{Context, Log};
+use crate::imports::process::Children;
 use crate::imports::secrets::Vault;
 use crate::limits::{LimitHit, Meter};
 use crate::stop::Stop;
@@ -27,6 +28,8 @@ pub(crate) struct Guest {
     pub(crate) vault: Vault,
     /// When its store was made.
     pub(crate) began: Instant,
+    /// Programs it runs.
+    pub(crate) children: Children,
     /// What the guest said before it trapped.
     pub(crate) note: Option<Note>,
     pub(crate) limits: Limits,
@@ -46,6 +49,7 @@ impl Guest {
             stop,
             vault: Vault::default(),
             began: Instant::now(),
+            children: Children::default(),
             note: None,
             meter: Meter::new(limits.clone()),
             limits,

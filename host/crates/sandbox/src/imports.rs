@@ -3,6 +3,7 @@
 mod context;
 mod control;
 mod log;
+pub(crate) mod process;
 pub(crate) mod secrets;
 
 use wasmtime::Engine;
@@ -18,6 +19,7 @@ pub(crate) const INTERFACES: &[&str] = &[
     "stephost:step/control@",
     "stephost:step/context@",
     "stephost:step/secrets@",
+    process::INTERFACE,
 ];
 
 /// Makes a linker that has every interface.
@@ -28,6 +30,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     step::control::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     step::context::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     step::secrets::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    step::process::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 

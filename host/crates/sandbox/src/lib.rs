@@ -13,7 +13,7 @@
 //! ```text
 //! Builtin ──first use──► compiled ──slot──► store ──► describe / run ──► GuestEnding
 //!                                                        │   ▲
-//!                                      log, control, context, secrets (imports/)
+//!                             log, control, context, secrets, process (imports/)
 //! ```
 
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod guest;
 mod imports;
 mod json;
 mod limits;
+mod programs;
 mod run;
 mod signature;
 mod stop;
@@ -50,6 +51,10 @@ pub use builtin::{Builtin, Wasm};
 pub use call::{Call, Channel, Context, Log};
 pub use ending::{GuestEnding, Trap};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
+pub use programs::{
+    Answer, CHILDREN_MAX, Command, Exit, FILES_BYTES_MAX, File, Program, ProgramEnding, Programs,
+    STARTS_MAX, STRINGS_BYTES_MAX, StartError,
+};
 pub use signature::{Parameter, Signature, ValueType};
 pub use stop::{Stop, StopLevel, StopReason};
 pub use value::Value;
@@ -59,6 +64,7 @@ use crate::bindings::stephost::step::types as wit;
 use crate::builtin::Compiled;
 use crate::engine::Ticker;
 use crate::guest::Guest;
+use crate::imports::process::Children;
 use crate::imports::secrets::{Sealed, Vault};
 use crate::run::{Closed, Errand, supervise};
 
@@ -191,6 +197,7 @@ impl Sandbox {
             context,
             log,
             limits,
+            programs,
         } = call;
         let mut lowered = Vec::with_capacity(arguments.len());
         for (name, value) in arguments {
@@ -219,6 +226,12 @@ impl Sandbox {
             Ok(known) => known,
             Err(ending) => return ending,
         };
+        if let (Some(process), None) = (&compiled.process, &programs) {
+            return GuestEnding::Link {
+                missing: process.clone(),
+                message: "this run was given no programs".to_owned(),
+            };
+        }
         let is_sensitive = |argument: &mut Argument| {
             let mut inputs = signature.inputs.iter();
             inputs.any(|input| input.sensitive && input.name == argument.name)
@@ -232,6 +245,7 @@ impl Sandbox {
         );
         let mut guest = Guest::new(context, log, limits, stop);
         guest.vault = vault;
+        guest.children = Children::new(programs);
         match supervise(self, compiled, guest, Errand::Run(lowered)).await {
             Closed::Ended(ending) => ending,
             Closed::Described(_) => unreachable!("`attend` answers the errand it was given"),

@@ -14,6 +14,7 @@ use crate::*;
 mod answers;
 mod components;
 mod limits;
+mod programs;
 mod sealed;
 mod sharing;
 mod stops;
@@ -27,6 +28,7 @@ static SANDBOX: LazyLock<Sandbox> =
     LazyLock::new(|| Sandbox::new(SandboxConfig::default()).unwrap());
 static HELLO: LazyLock<Builtin> = LazyLock::new(|| shipped("hello"));
 static MISBEHAVE: LazyLock<Builtin> = LazyLock::new(|| shipped("test/misbehave"));
+static LAUNCH: LazyLock<Builtin> = LazyLock::new(|| shipped("test/launch"));
 
 fn shipped(name: &str) -> Builtin {
     let found = stephost_builtins::shipped()
@@ -99,6 +101,7 @@ fn call(how: &str, log: Arc<dyn Log>) -> Call {
         context: Context::default(),
         log,
         limits: Limits::shipped(),
+        programs: None,
     }
 }
 

@@ -48,6 +48,7 @@ async fn hello_logs_returns_and_exports() {
         context: Context::default(),
         log: tape.clone(),
         limits: Limits::shipped(),
+        programs: None,
     };
     let ending = SANDBOX.run(&HELLO, call, Stop::never()).await;
     check(

@@ -1,0 +1,347 @@
+//! Programs that a builtin runs: the other half of the sandbox's [`sandbox::Programs`], by way of `process`.
+//!
+//! Owns which builtins may run programs at all, the programs of one step from their start to their end, and their files.
+//!
+//! Promises: a program gets the step's environment and what its builtin changed, the job's directory, and nothing on
+//! its input; it writes into the job's log. It ends with its step: politely when the step is asked to stop, at once when
+//! the step is killed or its builtin has ended, and [`StepPrograms::finish`] waits until it has. What it leaves in the
+//! background on purpose is kept for the job, like that of an exec step. Each start is one line of the audit trail.
+//!
+//! Never: judges an ending (that is the builtin's work), or logs an argument or a variable.
+
+mod signal;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture as _, ready};
+use stephost_joblog::Stream;
+use stephost_process::{Leftovers, Plan, Report, StartError, Stopper};
+use stephost_sandbox as sandbox;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::environment::name_fault;
+use super::exec::{self, BACKGROUND, StepOutput};
+use super::workspace::{ProgramFile, Workspace};
+use super::{Environment, JobContext, StopLevel};
+use crate::logfile::LogWriter;
+
+/// Builtins that may run programs. The policy's grants will take its place.
+const GRANTED: [&str; 3] = ["script", "script_legacy", "test/launch"];
+
+/// Whether a builtin may run programs.
+pub(super) fn are_granted_to(builtin: &str) -> bool {
+    GRANTED.contains(&builtin)
+}
+
+/// The programs of one step.
+pub(super) struct StepPrograms {
+    step: Arc<Step>,
+}
+
+/// What the programs of a step share.
+struct Step {
+    name: String,
+    environment: Environment,
+    work_dir: PathBuf,
+    log: Arc<LogWriter>,
+    /// Weak, so that a guest that nobody could end does not keep a job's files.
+    workspace: Weak<Workspace>,
+    stop: watch::Receiver<StopLevel>,
+    /// Where programs are watched: guests have a runtime that does not read pipes.
+    runtime: Handle,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many were started; numbers them.
+    started: u64,
+    /// Those that run, for a stop.
+    running: BTreeMap<u64, Stopper>,
+    /// Those whose builtin has let go of them. They were killed, and are about to end.
+    abandoned: Vec<Ending>,
+    leftovers: Vec<Leftovers>,
+}
+
+/// The end of a program, and the files that go with it.
+struct Ending {
+    report: Fuse<BoxFuture<'static, Report>>,
+    _files: Vec<ProgramFile>,
+}
+
+impl StepPrograms {
+    pub(super) fn new(context: &JobContext, name: &str, environment: &Environment) -> StepPrograms {
+        StepPrograms {
+            step: Arc::new(Step {
+                name: name.to_owned(),
+                environment: environment.clone(),
+                work_dir: context.work_dir.clone(),
+                log: Arc::clone(&context.log),
+                workspace: Arc::downgrade(&context.workspace),
+                stop: context.stop.clone(),
+                runtime: Handle::current(),
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What is given to the guest.
+    pub(super) fn capability(&self) -> Arc<dyn sandbox::Programs> {
+        Arc::new(Capability(Arc::clone(&self.step)))
+    }
+
+    /// Whether any program was started.
+    pub(super) fn ran_any(&self) -> bool {
+        self.step.state().started > 0
+    }
+
+    /// Hands a stop to those that run. Those that start later ask for it themselves.
+    pub(super) fn stop(&self, level: StopLevel) {
+        for stopper in self.step.state().running.values() {
+            pass(level, stopper);
+        }
+    }
+
+    /// Waits for the end of those that the guest has left, who are killed. The guest must have ended.
+    ///
+    /// Returns what lives on until the job is over.
+    pub(super) async fn finish(self) -> Vec<Leftovers> {
+        // A guest that could not be ended still holds its programs; they end with it, or here.
+        self.stop_at_once();
+        let abandoned = std::mem::take(&mut self.step.state().abandoned);
+        for mut ending in abandoned {
+            let report = (&mut ending.report).await;
+            self.step.settle(report);
+        }
+        std::mem::take(&mut self.step.state().leftovers)
+    }
+
+    fn stop_at_once(&self) {
+        for stopper in self.step.state().running.values() {
+            stopper.kill();
+        }
+    }
+}
+
+fn pass(level: StopLevel, stopper: &Stopper) {
+    match level {
+        StopLevel::None => {}
+        StopLevel::Polite { .. } => stopper.terminate(),
+        StopLevel::Kill { .. } => stopper.kill(),
+    }
+}
+
+/// The handle that a guest's store holds.
+struct Capability(Arc<Step>);
+
+impl sandbox::Programs for Capability {
+    fn start(
+        &self,
+        command: sandbox::Command,
+    ) -> sandbox::Answer<'_, Result<Box<dyn sandbox::Program>, sandbox::StartError>> {
+        // A spawn blocks for a tenth of a millisecond: less than sending it somewhere else would cost.
+        let started = Step::start(&self.0, command);
+        Box::pin(ready(started.map(|program| Box::new(program) as _)))
+    }
+
+    fn which<'a>(&'a self, programs: &'a [String]) -> sandbox::Answer<'a, Option<String>> {
+        Box::pin(ready(self.0.which(programs)))
+    }
+}
+
+impl Step {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(step: &Arc<Step>, command: sandbox::Command) -> Result<Started, sandbox::StartError> {
+        if *step.stop.borrow() != StopLevel::None {
+            return Err(sandbox::StartError::Stopping);
+        }
+        let program = command.program.clone();
+        let started = step.spawn(command);
+        let refused = started.as_ref().err();
+        // The trail has the name of the program, which the builtin chose, and nothing that may be a secret.
+        tracing::info!(
+            target: "audit",
+            {
+                step.name = %step.name,
+                process.program = ?program,
+                process.pid = started.as_ref().ok().map(|(running, _)| running.pid().as_raw_pid()),
+                error = refused.map(tracing::field::debug),
+            },
+            "a builtin starts a program"
+        );
+        let (running, files) = started?;
+        let stopper = running.stopper();
+        let id = {
+            let mut state = step.state();
+            state.started += 1;
+            let id = state.started;
+            state.running.insert(id, stopper.clone());
+            id
+        };
+        // One that came between the first look and now found nobody to stop.
+        pass(*step.stop.borrow(), &stopper);
+        Ok(Started {
+            step: Arc::clone(step),
+            id,
+            stopper,
+            ending: Some(Ending {
+                report: running.ended().boxed().fuse(),
+                _files: files,
+            }),
+        })
+    }
+
+    fn spawn(
+        &self,
+        command: sandbox::Command,
+    ) -> Result<(stephost_process::Running, Vec<ProgramFile>), sandbox::StartError> {
+        let sandbox::Command {
+            program,
+            arguments,
+            environment,
+            files,
+        } = command;
+        let mut args: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let files = self.write(files, &mut args)?;
+        let plan = Plan {
+            program: program.into(),
+            args,
+            env: self.environment(environment)?,
+            work_dir: self.work_dir.clone(),
+        };
+        let output = Arc::new(StepOutput(Arc::clone(&self.log)));
+        let _context = self.runtime.enter();
+        match stephost_process::start(plan, output) {
+            Ok(running) => Ok((running, files)),
+            Err(StartError::ProgramNotFound { .. } | StartError::NoSuchFile { .. }) => {
+                Err(sandbox::StartError::NotFound)
+            }
+            Err(error) => Err(sandbox::StartError::Failed(error.to_string())),
+        }
+    }
+
+    /// Writes the files of a command and puts their paths into its arguments.
+    fn write(
+        &self,
+        files: Vec<sandbox::File>,
+        arguments: &mut [OsString],
+    ) -> Result<Vec<ProgramFile>, sandbox::StartError> {
+        let failed = sandbox::StartError::Failed;
+        let mut written = Vec::with_capacity(files.len());
+        for file in files {
+            let count = arguments.len();
+            let place = arguments.get_mut(file.argument).ok_or_else(|| {
+                failed(format!(
+                    "a file stands for argument {}, and there are {count}",
+                    file.argument
+                ))
+            })?;
+            let file = Workspace::program_file(&self.workspace, &file.name, &file.content)
+                .map_err(|error| failed(format!("writing a file for it: {}", error.kind())))?;
+            *place = file.path().into();
+            written.push(file);
+        }
+        Ok(written)
+    }
+
+    fn environment(
+        &self,
+        changes: Vec<(String, Option<String>)>,
+    ) -> Result<Vec<(OsString, OsString)>, sandbox::StartError> {
+        let environment = self.environment.for_process();
+        if changes.is_empty() {
+            return Ok(environment);
+        }
+        let mut environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        for (name, value) in changes {
+            if let Some(fault) = name_fault(&name) {
+                return Err(sandbox::StartError::Failed(fault));
+            }
+            match value {
+                Some(value) => {
+                    environment.insert(name.into(), value.into());
+                }
+                None => {
+                    environment.remove(&OsString::from(name));
+                }
+            }
+        }
+        Ok(environment.into_iter().collect())
+    }
+
+    fn which(&self, programs: &[String]) -> Option<String> {
+        let path = self
+            .environment
+            .value("PATH")
+            .map(|path| OsString::from(path.to_text()));
+        programs
+            .iter()
+            .find_map(|program| stephost_process::which(program.as_ref(), path.as_deref()))
+            // A path that is not text cannot be told to a guest.
+            .and_then(|path| path.into_os_string().into_string().ok())
+    }
+
+    /// Takes note of an end, and returns what a guest may know of it.
+    fn settle(&self, report: Report) -> sandbox::Exit {
+        let background = exec::is_held(&report);
+        if background {
+            self.log.line(Stream::Err, BACKGROUND);
+        }
+        self.log.flush();
+        self.state().leftovers.extend(report.leftovers);
+        sandbox::Exit {
+            ending: signal::ending(report.exit),
+            background,
+        }
+    }
+}
+
+/// A program that a guest holds.
+struct Started {
+    step: Arc<Step>,
+    id: u64,
+    stopper: Stopper,
+    /// Until it has ended.
+    ending: Option<Ending>,
+}
+
+impl sandbox::Program for Started {
+    fn wait(&mut self) -> sandbox::Answer<'_, sandbox::Exit> {
+        Box::pin(async {
+            let Some(ending) = &mut self.ending else {
+                // The sandbox does not ask again.
+                return std::future::pending().await;
+            };
+            let report = (&mut ending.report).await;
+            self.ending = None;
+            self.step.state().running.remove(&self.id);
+            self.step.settle(report)
+        })
+    }
+
+    fn stop(&self) {
+        self.stopper.terminate();
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // One whose report was taken has nothing left to end.
+        if let Some(ending) = self.ending.take()
+            && !ending.report.is_terminated()
+        {
+            self.stopper.kill();
+            let mut state = self.step.state();
+            state.running.remove(&self.id);
+            state.abandoned.push(ending);
+        }
+    }
+}
