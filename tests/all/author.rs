@@ -1,10 +1,10 @@
-//! The way of an author: `new`, then the three commands of the new project's README.
+//! The way of an author: `new`, then the three commands of the new project's README; and what a sensitive input does.
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use stephost_tests::program;
+use stephost_tests::{program, step_test};
 use tempfile::TempDir;
 
 const NAME: &str = "greet-somebody";
@@ -128,3 +128,19 @@ fn run_refuses_a_file_that_is_no_component() {
         );
     }
 }
+
+step_test!(
+    a_sensitive_input_reaches_the_builtin_that_opens_it_and_no_log,
+    |host| {
+        let steps = "run:\n  \
+            - {name: m, func: 'builtin://test/misbehave', inputs: {how: reveal, token: s3cret-text}}\n  \
+            - {name: opened, script: 'case \"${{ steps.m.outputs.text }}\" in s3cret-*\" \"s3cret-*) echo it is whole;; esac'}\n  \
+            - {name: echo, script: 'echo \"${{ steps.m.outputs.text }}\"'}\n";
+        let ended = host.job(steps).run().await;
+        ended
+            .succeeds()
+            .printing("Secret(token)")
+            .printing("it is whole")
+            .not_printing("s3cret-text");
+    }
+);
