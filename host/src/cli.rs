@@ -5,6 +5,7 @@
 
 mod bootstrap;
 pub(crate) mod exit;
+mod policy;
 mod proxy;
 mod recover;
 mod serve;
@@ -37,6 +38,9 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
+    /// Show and check what builtins may do
+    #[command(subcommand, arg_required_else_help = true)]
+    Policy(policy::PolicyCommand),
     /// Print the version and what it was built for
     Version,
 }
@@ -113,6 +117,7 @@ pub(crate) fn run() -> u8 {
             );
             Ok(exit::FINE)
         }
+        Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
         Command::Steps(StepsCommand::Bootstrap { file }) => bootstrap::bootstrap(&file),

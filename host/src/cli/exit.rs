@@ -10,6 +10,8 @@ pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const INTERNAL: u8 = 70;
 /// Something cannot be made.
 pub(crate) const CANNOT_CREATE: u8 = 73;
+/// The configuration or a policy is invalid.
+pub(crate) const CONFIG: u8 = 78;
 
 /// Why the program ends early.
 #[derive(Debug)]
@@ -39,6 +41,11 @@ impl Failure {
     /// The host broke.
     pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(INTERNAL, error)
+    }
+
+    /// The configuration or a policy is invalid.
+    pub(crate) fn config(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(CONFIG, error)
     }
 
     /// Something cannot be made.
