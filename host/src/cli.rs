@@ -6,6 +6,7 @@
 mod bootstrap;
 pub(crate) mod exit;
 mod new;
+mod policy;
 mod proxy;
 mod recover;
 mod run;
@@ -56,6 +57,9 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
     },
+    /// Show and check what builtins may do
+    #[command(subcommand, arg_required_else_help = true)]
+    Policy(policy::PolicyCommand),
     /// Print the version and what it was built for
     Version,
 }
@@ -132,6 +136,7 @@ pub(crate) fn run() -> u8 {
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
         Command::Run { file, inputs } => run::run(&file, &inputs),
+        Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
         Command::Steps(StepsCommand::Bootstrap { file }) => bootstrap::bootstrap(&file),

@@ -9,6 +9,7 @@ mod hosting;
 mod language;
 mod life;
 mod logs;
+mod policy;
 mod raw;
 mod script;
 mod service;

@@ -3,14 +3,14 @@
 //! The copy appears whole or not at all, so that a second bootstrap may run beside a first, and a running
 //! host keeps its own file. What lies in `<program>.d` goes along (design D11). Nothing is printed.
 
-use std::ffi::OsString;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 
 use super::exit::{self, Failure};
+use crate::config::companion;
 
 /// Directories below `<program>.d` that are copied, at most this deep.
 const DEPTH_MAX: usize = 8;
@@ -27,18 +27,11 @@ fn copy(file: &Path) -> anyhow::Result<()> {
         anyhow::bail!("{} is a directory; name the file to write", file.display());
     }
     copy_file(&own, file, 0o755)?;
-    let companion = companion(&own);
-    if companion.is_dir() {
-        copy_tree(&companion, &self::companion(file), 0)?;
+    let own_companion = companion(&own);
+    if own_companion.is_dir() {
+        copy_tree(&own_companion, &companion(file), 0)?;
     }
     Ok(())
-}
-
-/// `<program>.d`.
-fn companion(program: &Path) -> PathBuf {
-    let mut name = OsString::from(program);
-    name.push(".d");
-    name.into()
 }
 
 fn copy_file(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {

@@ -18,6 +18,8 @@ pub(crate) const INTERNAL: u8 = 70;
 pub(crate) const CANNOT_CREATE: u8 = 73;
 /// An interrupt ended what was run.
 pub(crate) const INTERRUPTED: u8 = 130;
+/// The configuration or a policy is invalid.
+pub(crate) const CONFIG: u8 = 78;
 
 /// Why the program ends early.
 #[derive(Debug)]
@@ -52,6 +54,11 @@ impl Failure {
     /// The host broke.
     pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(INTERNAL, error)
+    }
+
+    /// The configuration or a policy is invalid.
+    pub(crate) fn config(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(CONFIG, error)
     }
 
     /// Something cannot be made.

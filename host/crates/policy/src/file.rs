@@ -42,6 +42,7 @@ pub(crate) const FUNCTION_BYTES_MAX: usize = 128;
 const ROOT_KEYS: [&str; 5] = ["policy", "name", "host", "defaults", "allow"];
 const HOST_KEYS: [&str; 4] = ["process", "env", "exports", "max"];
 const RULE_KEYS: [&str; 6] = ["function", "reason", "process", "env", "exports", "limits"];
+
 /// Reads a policy.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Resolved, PolicyError> {
     let mut reader = Reader::new(text);

@@ -9,6 +9,9 @@ use std::fmt;
 use crate::place::Place;
 use crate::quoted::Quoted;
 
+/// Longest target that a denial keeps, in bytes: enough for every path, and a guest cannot fill an audit trail.
+const TARGET_BYTES_MAX: usize = 4 * 1024;
+
 /// What kind of thing was asked for. Its text is the key of a rule that would grant it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Capability {
@@ -130,7 +133,7 @@ impl Denial {
         Denial {
             decider: decider.clone(),
             capability,
-            target: target.into(),
+            target: target[..target.floor_char_boundary(TARGET_BYTES_MAX)].into(),
             code,
         }
     }
@@ -140,7 +143,7 @@ impl Denial {
         self.capability
     }
 
-    /// What exactly, as the guest wrote it: any text at all.
+    /// What exactly, as the guest wrote it: any text at all, cut after 4 KiB.
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -267,8 +270,8 @@ mod tests {
         }
         assert_eq!(
             denial(&hostile).target(),
-            hostile,
-            "the audit trail has it whole"
+            &hostile[..TARGET_BYTES_MAX],
+            "the audit trail has it as it was, within reason"
         );
     }
 

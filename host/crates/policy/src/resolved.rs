@@ -49,6 +49,9 @@ pub(crate) struct Rule {
 }
 
 impl Policy {
+    /// Longest text that [`Policy::parse`] reads, in bytes.
+    pub const TEXT_BYTES_MAX: usize = file::TEXT_BYTES_MAX;
+
     /// Reads a policy file; `name` is what errors call it.
     ///
     /// # Errors
