@@ -84,7 +84,10 @@ mod tests {
         let [context, log, process, types] = ["context", "log", "process", "types"]
             .map(|interface| format!("stephost:step/{interface}@0.1.0"));
         // The log is where panics go.
-        assert_eq!(interfaces(named("script"), false), [log.as_str(), &process, &types]);
+        assert_eq!(
+            interfaces(named("script"), false),
+            [log.as_str(), &process, &types]
+        );
         assert_eq!(
             interfaces(named("script_legacy"), false),
             [context, log, process, types]
