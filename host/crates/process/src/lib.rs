@@ -2,7 +2,7 @@
 //!
 //! Owns: spawning, the step's process group, both output pipes, the polite and the hard stop, the text of an ending.
 //! Promises:
-//! - [`start`] gives a [`Running`] or a [`StartError`] that a client may read; nothing is left behind by a failed start.
+//! - [`start()`] gives a [`Running`] or a [`StartError`] that a client may read; nothing is left behind by a failed start.
 //! - Everything that the leader wrote reaches the [`Output`], in the order it was read, before the [`Report`].
 //! - The leader's exit decides; a pipe held by somebody else never fails a step and delays it by a second at most.
 //! - Leaving is clean-up: dropping a [`Running`], its `ended` future or a [`Leftovers`] kills the group.
