@@ -1,8 +1,8 @@
 //! `builtin://script_legacy`: a list of commands in one shell, echoed and stopped at the first failure, as a runner's
 //! classic `script:` jobs are used to (contract 6.4, 6.6, 12).
 //!
-//! Everything but running the shell is text: `commands` reads the list, `text` writes the script, `quote` puts
-//! what is shown between quotes. Needs: `process`, and the context for the job's variables, which the commands find in
+//! Everything but running the shell is text: `commands` reads the list, `text` writes the script, `quote` puts what
+//! is shown between quotes. Needs: `process`, and the context for the job's variables, which the commands find in
 //! their environment.
 
 mod commands;

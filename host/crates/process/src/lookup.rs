@@ -72,3 +72,36 @@ fn search(search_path: &OsStr, program: &OsStr) -> Option<PathBuf> {
 pub(crate) fn is_executable(path: &Path) -> bool {
     access(path, Access::EXEC_OK).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_by_name_or_by_an_absolute_path_and_only_if_it_can_run() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode) in [("runs", 0o755), ("lies", 0o644)] {
+            let file = dir.path().join(name);
+            fs::write(&file, "").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let path = |name: &str| dir.path().join(name).into_os_string();
+        let search = Some(dir.path().as_os_str());
+        let table = [
+            ("a name", "runs".into(), search, Some(path("runs"))),
+            ("a name that nobody searches for", "runs".into(), None, None),
+            ("a path", path("runs"), None, Some(path("runs"))),
+            ("no program", "lies".into(), search, None),
+            ("a path to no program", path("lies"), search, None),
+            ("a directory", dir.path().into(), search, None),
+            ("a relative path", "./runs".into(), search, None),
+            ("nothing", "".into(), search, None),
+        ];
+        for (row, program, search_path, found) in table {
+            let answer = which(&program, search_path).map(PathBuf::into_os_string);
+            assert_eq!(answer, found, "{row}");
+        }
+    }
+}

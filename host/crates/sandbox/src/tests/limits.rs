@@ -161,6 +161,7 @@ async fn a_short_step_never_grows_its_memory() {
         context: Context::default(),
         log: Tape::new(),
         limits,
+        programs: None,
     };
     let ending = SANDBOX.run(&HELLO, call, Stop::never()).await;
     assert!(matches!(ending, GuestEnding::Success { .. }), "{ending:?}");
