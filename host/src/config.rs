@@ -3,7 +3,7 @@
 //! Under `stephost steps …` the host runs inside the job's image, so nothing there configures it (design
 //! D11). What is read, and only this: TMPDIR (where temporary files and the default socket go), the
 //! variables that steps inherit, the two that a runner uses to talk to its step host (contract 7.5). The policy
-//! of builtins comes with the program, or lies beside it ([`policy`]).
+//! of builtins comes with the program, or lies beside it ([`mod@policy`]).
 
 mod policy;
 

@@ -156,7 +156,6 @@ async fn a_short_step_never_grows_its_memory() {
         ..Limits::shipped()
     };
     let call = Call {
-        programs: None,
         arguments,
         context: Context::default(),
         log: Tape::new(),
