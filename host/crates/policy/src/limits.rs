@@ -19,6 +19,8 @@ pub struct Limits {
     pub memory_bytes_max: u64,
     /// Time from start to end, waiting included; `None` leaves the time to the job's own timeout.
     pub wall_max: Option<Duration>,
+    /// Time spent inside the guest; waiting, for a stop or a program, is free. `None` leaves it to the wall.
+    pub cpu_max: Option<Duration>,
     /// Bytes written to the job log, counted before masking and stamping.
     pub log_bytes_max: u64,
     /// Bytes of all outputs and exports together, names and values.
@@ -33,6 +35,8 @@ pub struct Limits {
     pub table_elements_max: u64,
     /// Core instances in the store.
     pub instances_max: usize,
+    /// Handles that the guest holds at one time: programs, secrets, and whatever else the host keeps for it.
+    pub handles_max: usize,
 }
 
 impl Limits {
@@ -46,6 +50,8 @@ impl Limits {
             memory_bytes_max: 64 * MIB,
             // The usual default of a whole CI job: no single builtin needs more.
             wall_max: Some(Duration::from_secs(60 * 60)),
+            // An honest builtin computes for seconds; one that computes this long holds up its neighbours.
+            cpu_max: Some(Duration::from_secs(20 * 60)),
             // As much as the stored log of a whole job may hold; less would cut output that others keep.
             log_bytes_max: GIB,
             // The limit of a request's steps text: whatever a builtin gives must fit where it came from.
@@ -60,6 +66,8 @@ impl Limits {
             // 0.8 MB at eight bytes each, so that tables cannot become a second memory beside the limited one.
             table_elements_max: 100_000,
             instances_max: 16,
+            // A handful is in use at a time; each costs the host an entry in a table and what it stands for.
+            handles_max: 512,
         }
     }
 
@@ -70,6 +78,9 @@ impl Limits {
             LimitName::Wall => self
                 .wall_max
                 .map_or_else(|| "none".to_owned(), duration_text),
+            LimitName::Cpu => self
+                .cpu_max
+                .map_or_else(|| "none".to_owned(), duration_text),
             LimitName::Log => bytes_text(self.log_bytes_max),
             LimitName::Outputs => bytes_text(self.outputs_bytes_max),
             LimitName::HostCall => bytes_text(self.host_call_bytes_max),
@@ -77,6 +88,7 @@ impl Limits {
             LimitName::Tables => self.tables_max.to_string(),
             LimitName::TableElements => self.table_elements_max.to_string(),
             LimitName::Instances => self.instances_max.to_string(),
+            LimitName::Handles => self.handles_max.to_string(),
         }
     }
 }
@@ -88,6 +100,8 @@ pub enum LimitName {
     Memory,
     /// [`Limits::wall_max`], `wall`.
     Wall,
+    /// [`Limits::cpu_max`], `cpu`.
+    Cpu,
     /// [`Limits::log_bytes_max`], `log`.
     Log,
     /// [`Limits::outputs_bytes_max`], `outputs`.
@@ -102,13 +116,16 @@ pub enum LimitName {
     TableElements,
     /// [`Limits::instances_max`], `instances`.
     Instances,
+    /// [`Limits::handles_max`], `handles`.
+    Handles,
 }
 
 impl LimitName {
     /// Every limit, in the order in which they are shown.
-    pub const ALL: [LimitName; 9] = [
+    pub const ALL: [LimitName; 11] = [
         LimitName::Memory,
         LimitName::Wall,
+        LimitName::Cpu,
         LimitName::Log,
         LimitName::Outputs,
         LimitName::HostCall,
@@ -116,6 +133,7 @@ impl LimitName {
         LimitName::Tables,
         LimitName::TableElements,
         LimitName::Instances,
+        LimitName::Handles,
     ];
 
     /// Returns the word for this limit.
@@ -123,6 +141,7 @@ impl LimitName {
         match self {
             LimitName::Memory => "memory",
             LimitName::Wall => "wall",
+            LimitName::Cpu => "cpu",
             LimitName::Log => "log",
             LimitName::Outputs => "outputs",
             LimitName::HostCall => "host-call",
@@ -130,6 +149,7 @@ impl LimitName {
             LimitName::Tables => "tables",
             LimitName::TableElements => "table-elements",
             LimitName::Instances => "instances",
+            LimitName::Handles => "handles",
         }
     }
 }
@@ -180,6 +200,7 @@ mod tests {
         let table = [
             (LimitName::Memory, "memory", "64 MiB"),
             (LimitName::Wall, "wall", "1 h"),
+            (LimitName::Cpu, "cpu", "20 min"),
             (LimitName::Log, "log", "1 GiB"),
             (LimitName::Outputs, "outputs", "4 MiB"),
             (LimitName::HostCall, "host-call", "8 MiB"),
@@ -187,6 +208,7 @@ mod tests {
             (LimitName::Tables, "tables", "8"),
             (LimitName::TableElements, "table-elements", "100000"),
             (LimitName::Instances, "instances", "16"),
+            (LimitName::Handles, "handles", "512"),
         ];
         assert_eq!(
             LimitName::ALL,
