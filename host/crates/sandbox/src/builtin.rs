@@ -9,8 +9,10 @@ use wasmtime::{CodeBuilder, Engine};
 
 use crate::bindings::StepPre;
 use crate::ending::plain;
+use crate::engine::slot_limits;
 use crate::guest::Guest;
 use crate::imports::{INTERFACES, process};
+use crate::limits::hit_in_message;
 use crate::{GuestEnding, Signature};
 
 /// A named component. Compiled on first use, once, however many use it first; clones share that.
@@ -125,8 +127,14 @@ impl Builtin {
 }
 
 fn link(engine: &Engine, linker: &Linker<Guest>, wasm: &[u8]) -> Result<Compiled, GuestEnding> {
-    let compiler = |fault: wasmtime::Error| GuestEnding::NotAComponent {
-        message: plain(&format!("{fault:#}")),
+    let compiler = |fault: wasmtime::Error| {
+        let too_large = hit_in_message(&fault.root_cause().to_string(), &slot_limits());
+        too_large.map_or_else(
+            || GuestEnding::NotAComponent {
+                message: plain(&format!("{fault:#}")),
+            },
+            |hit| hit.ending(),
+        )
     };
     // Binary only: the text format is a feature of the engine that another crate could switch on.
     let component = CodeBuilder::new(engine)

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use stephost_policy::Limits;
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
@@ -91,6 +92,18 @@ fn config() -> Config {
     config
 }
 
+/// What a slot of the pool holds, as limits: a component that wants more is refused when it is compiled.
+pub(crate) fn slot_limits() -> Limits {
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    Limits {
+        memories_max: count(MEMORIES_PER_GUEST),
+        tables_max: count(TABLES_PER_GUEST),
+        table_elements_max: u64::try_from(TABLE_ELEMENTS_MAX).unwrap_or(u64::MAX),
+        instances_max: count(CORE_INSTANCES_PER_GUEST),
+        ..Limits::shipped()
+    }
+}
+
 fn pool(slots_max: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots_max)
@@ -101,6 +114,8 @@ fn pool(slots_max: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_PER_GUEST)
         .max_memories_per_component(MEMORIES_PER_GUEST)
         .max_tables_per_component(TABLES_PER_GUEST)
+        .max_memories_per_module(MEMORIES_PER_GUEST)
+        .max_tables_per_module(TABLES_PER_GUEST)
         .max_memory_size(MEMORY_BYTES_MAX)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_unused_warm_slots(slots_max.min(WARM_SLOTS_MAX))

@@ -8,6 +8,7 @@ use stephost_policy::{LimitName, Limits};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::call::{Context, Log};
+use crate::cpu::CpuTime;
 use crate::imports::process::Children;
 use crate::imports::secrets::Vault;
 use crate::limits::{LimitHit, Meter};
@@ -72,11 +73,12 @@ pub(crate) struct LogBudget {
     pub(crate) spent: bool,
 }
 
-/// Ends a guest that computes, wherever it is.
+/// Ends a guest that computes, wherever it is: when it is pulled, or by itself at the cpu limit.
 #[derive(Debug)]
 pub(crate) struct Lever {
     pulled: AtomicBool,
     engine: Engine,
+    pub(crate) cpu: CpuTime,
 }
 
 /// The error that a pulled lever raises in the guest.
@@ -89,6 +91,7 @@ impl Lever {
         Lever {
             pulled: AtomicBool::new(false),
             engine: engine.clone(),
+            cpu: CpuTime::default(),
         }
     }
 
@@ -108,13 +111,17 @@ pub(crate) fn store(engine: &Engine, guest: Guest, lever: Arc<Lever>) -> Store<G
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.meter);
     store.set_hostcall_fuel(host_call_bytes_max);
+    store.set_max_component_handles(store.data().limits.handles_max);
     store.set_epoch_deadline(EPOCHS);
-    store.epoch_deadline_callback(move |_| {
+    store.epoch_deadline_callback(move |store| {
         if lever.pulled.load(Ordering::Acquire) {
-            Err(Killed.into())
-        } else {
-            Ok(UpdateDeadline::Yield(EPOCHS))
+            return Err(Killed.into());
         }
+        let limits = &store.data().limits;
+        if limits.cpu_max.is_some_and(|max| lever.cpu.tick() > max) {
+            return Err(LimitHit::new(LimitName::Cpu, limits).into());
+        }
+        Ok(UpdateDeadline::Yield(EPOCHS))
     });
     store
 }

@@ -21,6 +21,7 @@
 mod bindings;
 mod builtin;
 mod call;
+mod cpu;
 mod ending;
 mod engine;
 mod guest;
@@ -144,11 +145,19 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`] when the machine refuses; too little address space for every slot is no reason.
     pub fn new(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
-        let SandboxConfig { slots_max, threads } = config;
-        let engine = engine::engine(slots_max)?;
+        let engine = engine::engine(config.slots_max)?;
         let linker = imports::linker(&engine).map_err(|fault| SandboxError::Engine {
             message: format!("{fault:#}"),
         })?;
+        Sandbox::assemble(config, engine, linker)
+    }
+
+    fn assemble(
+        config: SandboxConfig,
+        engine: Engine,
+        linker: Linker<Guest>,
+    ) -> Result<Sandbox, SandboxError> {
+        let SandboxConfig { slots_max, threads } = config;
         let ticker = Ticker::start(&engine)?;
         let runtime = GuestRuntime::start(threads.max(1))?;
         let slots = Arc::new(Semaphore::new(

@@ -1,6 +1,6 @@
 //! Enforcing [`Limits`] on one store. The numbers and their words are the policy crate's; what is counted
-//! here is memory and tables, the log is counted where it is written, outputs where they are taken, wall time
-//! by the one who waits.
+//! here is memory and tables, the log is counted where it is written, outputs where they are taken, time
+//! inside the guest by `cpu`, wall time by the one who waits, the rest by wasmtime.
 
 use stephost_policy::{LimitName, Limits};
 use wasmtime::ResourceLimiter;
@@ -124,7 +124,8 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// Names the limit behind one of wasmtime's own messages, whose types are private.
+/// Names the limit behind one of wasmtime's own messages, whose types are private. A component that is larger
+/// than a slot of the pool is refused when it is compiled; the limits are then the pool's.
 pub(crate) fn hit_in_message(message: &str, limits: &Limits) -> Option<LimitHit> {
     let table = [
         (
@@ -137,6 +138,22 @@ pub(crate) fn hit_in_message(message: &str, limits: &Limits) -> Option<LimitHit>
         ),
         ("resource limit exceeded: memory count", LimitName::Memories),
         ("resource limit exceeded: table count", LimitName::Tables),
+        ("store handle limit exceeded", LimitName::Handles),
+        (
+            "core module instances, which exceeds the configured maximum",
+            LimitName::Instances,
+        ),
+        (
+            "Wasm linear memories, which exceeds the configured maximum",
+            LimitName::Memories,
+        ),
+        (
+            "tables, which exceeds the configured maximum",
+            LimitName::Tables,
+        ),
+        ("defined memories count of", LimitName::Memories),
+        ("defined tables count of", LimitName::Tables),
+        ("has a minimum element size of", LimitName::TableElements),
     ];
     let (_, which) = table
         .into_iter()

@@ -18,6 +18,7 @@ use crate::bindings::Step;
 use crate::bindings::exports::stephost::step::function::{Argument, Outcome};
 use crate::bindings::stephost::step::types as wit;
 use crate::builtin::Compiled;
+use crate::cpu::counted;
 use crate::ending::plain;
 use crate::engine::Ticking;
 use crate::guest::{Guest, Lever, store};
@@ -54,13 +55,10 @@ pub(crate) async fn supervise(
     let limits = guest.limits.clone();
     let lever = Arc::new(Lever::new(&sandbox.inner.engine));
     let store = store(&sandbox.inner.engine, guest, Arc::clone(&lever));
-    let task = attend(
-        slot,
-        sandbox.inner.ticker.enter(),
-        compiled.clone(),
-        store,
-        errand,
-    );
+    let ticking = sandbox.inner.ticker.enter();
+    let task = attend(slot, ticking, compiled.clone(), store, errand);
+    let counting = Arc::clone(&lever);
+    let task = async move { counted(&counting.cpu, task).await };
     let mut leash = Leash {
         task: sandbox.inner.runtime.handle().spawn(task),
         lever,

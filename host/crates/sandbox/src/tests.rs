@@ -13,7 +13,10 @@ use crate::*;
 
 mod answers;
 mod components;
+mod evil;
+mod hosting;
 mod limits;
+mod manners;
 mod programs;
 mod sealed;
 mod sharing;
@@ -130,6 +133,31 @@ async fn assert_alive() {
         matches!(ending, GuestEnding::Success { .. }),
         "the builtin runs again: {ending:?}"
     );
+}
+
+/// One line for each ending, for tables.
+fn brief(ending: &GuestEnding) -> String {
+    match ending {
+        GuestEnding::Success { .. } => "success".to_owned(),
+        GuestEnding::Failed { message, exit_code } => match exit_code {
+            Some(code) => format!("failed with {code}: {message}"),
+            None => format!("failed: {message}"),
+        },
+        GuestEnding::InvalidInput { name, message } => format!("invalid input {name}: {message}"),
+        GuestEnding::Denied {
+            capability,
+            target,
+            code,
+        } => format!("denied {capability} {target}: {code}"),
+        GuestEnding::Cancelled { killed: false } => "stopped".to_owned(),
+        GuestEnding::Cancelled { killed: true } => "killed".to_owned(),
+        GuestEnding::Limit { which, message } => format!("limit {which}: {message}"),
+        GuestEnding::Trap(trap) => format!("trap: {}", trap.message),
+        GuestEnding::HostFault { message } => format!("host fault: {message}"),
+        GuestEnding::Link { missing, .. } => format!("link: {missing}"),
+        GuestEnding::NotAComponent { message } => format!("not a component: {message}"),
+        GuestEnding::Busy => "busy".to_owned(),
+    }
 }
 
 #[expect(

@@ -6,13 +6,14 @@
 //! | [`Killed`] | `Cancelled { killed: true }` |
 //! | [`LimitHit`], or one of wasmtime's own limit messages | `Limit` |
 //! | no free slot in the pool | `Busy` |
-//! | a bug in wasmtime, the host out of memory | `HostFault` |
+//! | a bug in wasmtime, the host out of memory, an error of a type of its own from a host function | `HostFault` |
 //! | `unreachable` after a note of the panic hook | `Trap`: `panic: TEXT at PLACE` |
 //! | `unreachable` without one | `Trap`: `abort` |
 //! | the stack's end, by the native stack or by the guest's own | `Trap`: `stack overflow` |
-//! | any other trap, and data that breaks the component model | `Trap` with wasmtime's words |
+//! | any other trap, and data that breaks the component model (these errors are words, not types) | `Trap` with wasmtime's words |
 
 use std::ops::Range;
+use std::str::Utf8Error;
 
 use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace, WasmtimeBug};
@@ -79,12 +80,24 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
     }
     let message = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => trap_text(*trap, error, guest.note.as_ref()),
-        None => plain(&cause),
+        None if is_words(error) => plain(&cause),
+        // Its text may name what is the host's own business.
+        None => {
+            return GuestEnding::HostFault {
+                message: "a host function failed while it served the guest".to_owned(),
+            };
+        }
     };
     GuestEnding::Trap(Trap {
         message,
         frames: frames(error),
     })
+}
+
+/// Whether wasmtime itself complains about what the guest passed. It does so in words, text that is not UTF-8
+/// apart; what fails in a host function fails with a type.
+fn is_words(error: &wasmtime::Error) -> bool {
+    error.is::<String>() || error.is::<&'static str>() || error.is::<Utf8Error>()
 }
 
 fn trap_text(trap: wasmtime::Trap, error: &wasmtime::Error, note: Option<&Note>) -> String {

@@ -1,7 +1,7 @@
 //! `builtin://test/misbehave`: a builtin that ends in every way there is. Never shipped: it is embedded only
 //! with the feature `test-guests` of `stephost-builtins`.
 //!
-//! The input `how` names the manner; [`MANNERS`] lists them. `n` is a number some of them use. What a manner
+//! The input `how` names the manner; [`Manner`] lists them. `n` is a number some of them use. What a manner
 //! is good for is said at its arm.
 
 use std::hint::black_box;
@@ -12,38 +12,68 @@ use stephost_sdk::{
     Call, Denial, Failure, Function, Outcome, Parameter, Signature, Value, context, control,
 };
 
-/// Every manner, for tests that try them all.
-pub const MANNERS: &[&str] = &[
-    "succeed",
-    "echo",
-    "emit",
-    "fail",
-    "fail-with-code",
-    "invalid-input",
-    "denied",
-    "cancelled",
-    "panic",
-    "index",
-    "trap",
-    "recurse",
-    "oom",
-    "spin",
-    "wait",
-    "wait-politely",
-    "poll",
-    "ignore-stop",
-    "log-flood",
-    "log-insist",
-    "output-flood",
-    "export-flood",
-    "host-call-flood",
-    "bad-json",
-    "twice",
-    "reveal",
-    "read-sealed",
-    "hoard-sealed",
-    "time",
-];
+/// Declares the manners. As an enum, so that a match over them, the test of the sandbox most of all, cannot
+/// forget one.
+macro_rules! manners {
+    ($($manner:ident = $word:literal,)*) => {
+        /// How to end. What each manner does is said at its arm of [`Misbehave::run`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "said at its arm")]
+        pub enum Manner {
+            $($manner,)*
+        }
+
+        impl Manner {
+            /// Every manner, for tests that try them all.
+            pub const ALL: &[Manner] = &[$(Manner::$manner,)*];
+
+            /// Returns what the input `how` calls it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Manner::$manner => $word,)*
+                }
+            }
+        }
+    };
+}
+
+manners! {
+    Succeed = "succeed",
+    Echo = "echo",
+    Emit = "emit",
+    Fail = "fail",
+    FailWithCode = "fail-with-code",
+    FailAtLength = "fail-at-length",
+    InvalidInput = "invalid-input",
+    Denied = "denied",
+    Cancelled = "cancelled",
+    Panic = "panic",
+    PanicAtLength = "panic-at-length",
+    Index = "index",
+    Trap = "trap",
+    Recurse = "recurse",
+    Oom = "oom",
+    OomAtOnce = "oom-at-once",
+    Spin = "spin",
+    SpinCalling = "spin-calling",
+    SpinWaiting = "spin-waiting",
+    Wait = "wait",
+    WaitPolitely = "wait-politely",
+    Poll = "poll",
+    IgnoreStop = "ignore-stop",
+    LogFlood = "log-flood",
+    LogInsist = "log-insist",
+    OutputFlood = "output-flood",
+    ManyOutputs = "many-outputs",
+    ExportFlood = "export-flood",
+    HostCallFlood = "host-call-flood",
+    BadJson = "bad-json",
+    Twice = "twice",
+    Reveal = "reveal",
+    ReadSealed = "read-sealed",
+    HoardSealed = "hoard-sealed",
+    Time = "time",
+}
 
 /// Longer than any test.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -68,12 +98,21 @@ impl Function for Misbehave {
         let n = call.integer("n")?;
         let count =
             usize::try_from(n).map_err(|_| Failure::invalid_input("n", "must not be negative"))?;
-        match call.text("how")? {
-            "succeed" => Ok(Outcome::empty()
+        let how = call.text("how")?;
+        let known = Manner::ALL.iter().find(|manner| manner.as_str() == how);
+        let Some(&manner) = known else {
+            let known: Vec<&str> = Manner::ALL.iter().map(|manner| manner.as_str()).collect();
+            return Err(Failure::invalid_input(
+                "how",
+                format!("`{how}` is not one of {}", known.join(", ")),
+            ));
+        };
+        match manner {
+            Manner::Succeed => Ok(Outcome::empty()
                 .output("text", "fine")
                 .export("MISBEHAVE", "no")),
             // Shows the whole context.
-            "echo" => {
+            Manner::Echo => {
                 let pairs = |pairs: Vec<(String, String)>| {
                     pairs
                         .into_iter()
@@ -91,7 +130,7 @@ impl Function for Misbehave {
                 ))
             }
             // A line that tries to be two.
-            "emit" => {
+            Manner::Emit => {
                 log::emit(
                     Level::Warn,
                     "careful\nerror: forged",
@@ -100,13 +139,14 @@ impl Function for Misbehave {
                 log::write(Channel::Diagnostics, b"raw\n")?;
                 Ok(Outcome::empty())
             }
-            "fail" => Err(Failure::failed("asked to fail")),
-            "fail-with-code" => Err(Failure::exit(
+            Manner::Fail => Err(Failure::failed("asked to fail")),
+            Manner::FailWithCode => Err(Failure::exit(
                 i32::try_from(n).unwrap_or(i32::MAX),
                 "asked to fail with a code",
             )),
-            "invalid-input" => Err(Failure::invalid_input("n", "is not to its liking")),
-            "denied" => {
+            Manner::FailAtLength => Err(Failure::failed("x".repeat(count))),
+            Manner::InvalidInput => Err(Failure::invalid_input("n", "is not to its liking")),
+            Manner::Denied => {
                 let (capability, target, code) = (
                     "net".to_owned(),
                     "https://example.com".to_owned(),
@@ -119,33 +159,53 @@ impl Function for Misbehave {
                 }))
             }
             // Claims to be stopped although nobody asked.
-            "cancelled" => Err(Failure::Cancelled),
-            "panic" => panic!("asked to panic with {n}"),
-            "index" => Ok(Outcome::empty().output("text", [1_u32, 2][black_box(count)])),
+            Manner::Cancelled => Err(Failure::Cancelled),
+            Manner::Panic => panic!("asked to panic with {n}"),
+            Manner::PanicAtLength => panic!("{}", "x".repeat(count)),
+            Manner::Index => Ok(Outcome::empty().output("text", [1_u32, 2][black_box(count)])),
             // A trap without a word.
-            "trap" => std::process::abort(),
-            "recurse" => Ok(Outcome::empty().output("text", descend(1).to_string())),
-            "oom" => {
+            Manner::Trap => std::process::abort(),
+            Manner::Recurse => Ok(Outcome::empty().output("text", descend(1).to_string())),
+            Manner::Oom => {
                 let mut hoard: Vec<Vec<u8>> = Vec::new();
                 loop {
                     hoard.push(black_box(vec![1; 1024 * 1024]));
                 }
             }
+            // More in one piece than there is.
+            Manner::OomAtOnce => {
+                let hoard = black_box(vec![1_u8; 1 << 30]);
+                Ok(Outcome::empty().output("text", hoard.len().to_string()))
+            }
             // Hears nothing, calls nothing.
-            "spin" => {
+            Manner::Spin => {
                 log::line("spinning")?;
                 let mut turns = 0_u64;
                 loop {
                     turns = black_box(turns.wrapping_add(1));
                 }
             }
+            // Calls, and hears nothing.
+            Manner::SpinCalling => {
+                log::line("spinning")?;
+                loop {
+                    black_box(control::stop_requested());
+                }
+            }
+            // Waits all the time, and never for anything.
+            Manner::SpinWaiting => {
+                log::line("spinning")?;
+                loop {
+                    black_box(control::wait(Duration::ZERO));
+                }
+            }
             // Waits in the host and goes on as if nothing had happened.
-            "wait" => {
+            Manner::Wait => {
                 log::line("waiting")?;
                 control::wait(FOR_EVER);
                 Ok(Outcome::empty().output("text", "waited"))
             }
-            "wait-politely" => {
+            Manner::WaitPolitely => {
                 log::line("waiting")?;
                 match control::wait(FOR_EVER) {
                     Some(stop) => {
@@ -160,7 +220,7 @@ impl Function for Misbehave {
                 }
             }
             // Works and looks up now and then.
-            "poll" => {
+            Manner::Poll => {
                 log::line("polling")?;
                 loop {
                     control::proceed()?;
@@ -168,34 +228,38 @@ impl Function for Misbehave {
                 }
             }
             // Sees the stop and waits for ever all the same. Every wait returns at once, so this also spins.
-            "ignore-stop" => {
+            Manner::IgnoreStop => {
                 log::line("waiting")?;
                 loop {
                     control::wait(FOR_EVER);
                 }
             }
             // Writes lines until it is told that the log is full.
-            "log-flood" => loop {
+            Manner::LogFlood => loop {
                 log::line("another line that nobody will ever want to read")?;
             },
             // Writes on after it was told.
-            "log-insist" => loop {
+            Manner::LogInsist => loop {
                 let _told = log::line("another line that nobody will ever want to read");
             },
-            "output-flood" => Ok(Outcome::empty().output("text", "x".repeat(count))),
-            "export-flood" => Ok(Outcome::empty().export("FLOOD", "x".repeat(count))),
-            "host-call-flood" => {
+            Manner::OutputFlood => Ok(Outcome::empty().output("text", "x".repeat(count))),
+            // Small ones.
+            Manner::ManyOutputs => Ok((0..count).fold(Outcome::empty(), |outcome, number| {
+                outcome.output(&number.to_string(), 0)
+            })),
+            Manner::ExportFlood => Ok(Outcome::empty().export("FLOOD", "x".repeat(count))),
+            Manner::HostCallFlood => {
                 log::write(Channel::Output, &vec![b'x'; count])?;
                 Ok(Outcome::empty())
             }
-            "bad-json" => {
+            Manner::BadJson => {
                 Ok(Outcome::empty().output("text", Value::Json(r#"{"a":1,"a":2}"#.to_owned())))
             }
-            "twice" => Ok(Outcome::empty()
+            Manner::Twice => Ok(Outcome::empty()
                 .output("text", "first")
                 .output("text", "second")),
             // Opens its secret, twice.
-            "reveal" => {
+            Manner::Reveal => {
                 if !call.is_given("token") {
                     return Ok(Outcome::empty().output("text", "nothing to reveal"));
                 }
@@ -205,9 +269,9 @@ impl Function for Misbehave {
                 Ok(Outcome::empty().output("text", format!("{first} {second}")))
             }
             // Looks for its secret among the plain arguments.
-            "read-sealed" => Ok(Outcome::empty().output("text", call.text("token")?)),
+            Manner::ReadSealed => Ok(Outcome::empty().output("text", call.text("token")?)),
             // Holds `n` handles at once, and once more after it let go of them.
-            "hoard-sealed" => {
+            Manner::HoardSealed => {
                 for _ in 0..2 {
                     let hoard: Result<Vec<_>, _> = (0..n).map(|_| call.secret("token")).collect();
                     black_box(hoard?);
@@ -215,7 +279,7 @@ impl Function for Misbehave {
                 Ok(Outcome::empty())
             }
             // Waits `n` milliseconds; says how long it took, and the date before.
-            "time" => {
+            Manner::Time => {
                 let date = control::now().duration_since(SystemTime::UNIX_EPOCH);
                 let before = control::elapsed();
                 control::wait(Duration::from_millis(n.unsigned_abs()));
@@ -223,10 +287,6 @@ impl Function for Misbehave {
                 let date = date.unwrap_or_default().as_secs();
                 Ok(Outcome::empty().output("text", format!("{took} {date}")))
             }
-            unknown => Err(Failure::invalid_input(
-                "how",
-                format!("`{unknown}` is not one of {}", MANNERS.join(", ")),
-            )),
         }
     }
 }
@@ -253,8 +313,9 @@ mod tests {
     fn an_unknown_manner_lists_the_known_ones() {
         let report = Stage::new().run::<Misbehave>([("how", "dance".into())]);
         let text = format!("{:?}", report.result);
-        for manner in MANNERS {
-            assert!(text.contains(manner), "{manner} in {text}");
+        for manner in Manner::ALL {
+            let word = manner.as_str();
+            assert!(text.contains(word), "{word} in {text}");
         }
     }
 

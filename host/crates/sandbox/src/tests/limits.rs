@@ -2,123 +2,133 @@
 
 use super::*;
 
+/// A guest that goes beyond a limit, and the limit's words. A limit without one does not compile.
+fn beyond(which: LimitName) -> Vec<(Run, Limits, &'static str)> {
+    let shipped = Limits::shipped;
+    let small = |set: fn(&mut Limits)| {
+        let mut limits = Limits::shipped();
+        set(&mut limits);
+        limits
+    };
+    match which {
+        LimitName::Memory => vec![
+            (manner("oom"), shipped(), "64 MiB"),
+            (
+                manner("succeed"),
+                small(|limits| limits.memory_bytes_max = 1 << 16),
+                "64 KiB",
+            ),
+        ],
+        LimitName::Wall => {
+            let limits = || small(|limits| limits.wall_max = Some(Duration::from_millis(30)));
+            vec![
+                (manner("spin"), limits(), "30 ms"),
+                (manner("wait"), limits(), "30 ms"),
+            ]
+        }
+        LimitName::Cpu => {
+            let limits = || small(|limits| limits.cpu_max = Some(Duration::from_millis(30)));
+            vec![
+                (manner("spin"), limits(), "30 ms"),
+                (manner("spin-calling"), limits(), "30 ms"),
+                (manner("spin-waiting"), limits(), "30 ms"),
+            ]
+        }
+        LimitName::Log => {
+            let limits = || small(|limits| limits.log_bytes_max = 1024);
+            vec![
+                (manner("log-flood"), limits(), "1 KiB"),
+                (manner("log-insist"), limits(), "1 KiB"),
+            ]
+        }
+        LimitName::Outputs => {
+            let limits = || small(|limits| limits.outputs_bytes_max = 1024);
+            vec![
+                (with_n("output-flood", 1025.0).into(), limits(), "1 KiB"),
+                (with_n("export-flood", 1025.0).into(), limits(), "1 KiB"),
+            ]
+        }
+        LimitName::HostCall => vec![(
+            with_n("host-call-flood", 2_000_000.0).into(),
+            small(|limits| limits.host_call_bytes_max = 1 << 20),
+            "1 MiB",
+        )],
+        LimitName::Memories => vec![(
+            manner("succeed"),
+            small(|limits| limits.memories_max = 0),
+            "0",
+        )],
+        LimitName::Tables => vec![(
+            manner("succeed"),
+            small(|limits| limits.tables_max = 0),
+            "0",
+        )],
+        LimitName::TableElements => vec![(
+            manner("succeed"),
+            small(|limits| limits.table_elements_max = 1),
+            "1",
+        )],
+        LimitName::Instances => vec![(
+            manner("succeed"),
+            small(|limits| limits.instances_max = 0),
+            "0",
+        )],
+        LimitName::Handles => vec![
+            (
+                Run(evil::HANDLES.builtin(), call("", Tape::new())),
+                shipped(),
+                "512",
+            ),
+            (
+                Run(evil::HANDLES.builtin(), call("", Tape::new())),
+                small(|limits| limits.handles_max = 0),
+                "0",
+            ),
+        ],
+    }
+}
+
+/// A builtin and what it is called with.
+struct Run(Builtin, Call);
+
+impl From<Call> for Run {
+    fn from(call: Call) -> Run {
+        Run(MISBEHAVE.clone(), call)
+    }
+}
+
+fn manner(how: &str) -> Run {
+    call(how, Tape::new()).into()
+}
+
 #[tokio::test]
 async fn every_limit_is_named_and_ends_the_run() {
-    let shipped = Limits::shipped();
-    let table = [
-        (
-            call("oom", Tape::new()),
-            shipped.clone(),
-            LimitName::Memory,
-            "memory limit of 64 MiB exceeded",
-        ),
-        (
-            call("spin", Tape::new()),
-            Limits {
-                wall_max: Some(Duration::from_millis(30)),
-                ..shipped.clone()
-            },
-            LimitName::Wall,
-            "wall limit of 30 ms exceeded",
-        ),
-        (
-            call("wait", Tape::new()),
-            Limits {
-                wall_max: Some(Duration::from_millis(30)),
-                ..shipped.clone()
-            },
-            LimitName::Wall,
-            "wall limit of 30 ms exceeded",
-        ),
-        (
-            call("log-flood", Tape::new()),
-            Limits {
-                log_bytes_max: 1024,
-                ..shipped.clone()
-            },
-            LimitName::Log,
-            "log limit of 1 KiB exceeded",
-        ),
-        (
-            call("log-insist", Tape::new()),
-            Limits {
-                log_bytes_max: 1024,
-                ..shipped.clone()
-            },
-            LimitName::Log,
-            "log limit of 1 KiB exceeded",
-        ),
-        (
-            with_n("output-flood", 1025.0),
-            Limits {
-                outputs_bytes_max: 1024,
-                ..shipped.clone()
-            },
-            LimitName::Outputs,
-            "outputs limit of 1 KiB exceeded",
-        ),
-        (
-            with_n("export-flood", 1025.0),
-            Limits {
-                outputs_bytes_max: 1024,
-                ..shipped.clone()
-            },
-            LimitName::Outputs,
-            "outputs limit of 1 KiB exceeded",
-        ),
-        (
-            with_n("host-call-flood", 2_000_000.0),
-            Limits {
-                host_call_bytes_max: 1 << 20,
-                ..shipped.clone()
-            },
-            LimitName::HostCall,
-            "host-call limit of 1 MiB exceeded",
-        ),
-        (
-            call("succeed", Tape::new()),
-            Limits {
-                memory_bytes_max: 1 << 16,
-                ..shipped.clone()
-            },
-            LimitName::Memory,
-            "memory limit of 64 KiB exceeded",
-        ),
-        (
-            call("succeed", Tape::new()),
-            Limits {
-                tables_max: 0,
-                ..shipped.clone()
-            },
-            LimitName::Tables,
-            "tables limit of 0 exceeded",
-        ),
-        (
-            call("succeed", Tape::new()),
-            Limits {
-                instances_max: 0,
-                ..shipped
-            },
-            LimitName::Instances,
-            "instances limit of 0 exceeded",
-        ),
-    ];
-    for (mut call, limits, which, message) in table {
-        let row = format!("{message}: {:?}", call.arguments);
-        call.limits = limits;
-        let since = Instant::now();
-        let ending = SANDBOX.run(&MISBEHAVE, call, Stop::never()).await;
-        assert_eq!(
-            ending,
-            GuestEnding::Limit {
-                which,
-                message: message.to_owned()
-            },
-            "{row}"
-        );
-        assert!(since.elapsed() < 10 * SOON, "{row}: {:?}", since.elapsed());
-        assert_alive().await;
+    for which in LimitName::ALL {
+        for (Run(builtin, mut call), limits, text) in beyond(which) {
+            let row = format!("{which}: {:?}", call.arguments);
+            call.limits = limits;
+            let since = Instant::now();
+            let ending = SANDBOX.run(&builtin, call, Stop::never()).await;
+            let message = format!("{which} limit of {text} exceeded");
+            assert_eq!(ending, GuestEnding::Limit { which, message }, "{row}");
+            assert!(since.elapsed() < 10 * SOON, "{row}: {:?}", since.elapsed());
+            assert_alive().await;
+        }
     }
+}
+
+/// A guest that waits for twenty times what it may compute.
+#[tokio::test]
+async fn waiting_is_free() {
+    let (sender, stop) = stop();
+    let tape = Tape::new();
+    let mut call = call("wait", tape.clone());
+    call.limits.cpu_max = Some(Duration::from_millis(20));
+    let mut run = Box::pin(SANDBOX.run(&MISBEHAVE, call, stop));
+    let waited = tokio::time::timeout(Duration::from_millis(400), &mut run).await;
+    assert!(waited.is_err(), "{waited:?}");
+    sender.send(POLITE).unwrap();
+    assert_eq!(run.await, GuestEnding::Cancelled { killed: false });
 }
 
 #[tokio::test]
