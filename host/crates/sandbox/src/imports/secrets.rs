@@ -1,7 +1,8 @@
 //! `stephost:step/secrets`: sensitive inputs, sealed until the guest asks.
 //!
 //! A handle is the place of its input in the run's list: it owns nothing, and any number of handles may name
-//! one input. They take memory of the host all the same, so their number is bounded.
+//! one input. They take memory of the host all the same, so their number is a limit
+//! of the run, which the store counts.
 
 use wasmtime::bail;
 use wasmtime::component::Resource;
@@ -9,10 +10,6 @@ use wasmtime::component::Resource;
 use crate::bindings::stephost::step::secrets::{Host, HostSecret};
 use crate::bindings::stephost::step::types::{Denial, Value};
 use crate::guest::Guest;
-
-/// Handles that a guest holds at the same time. A step opens each input once; this is for one that opens them
-/// in a loop and forgets to let go.
-pub(crate) const HANDLES_MAX: usize = 1024;
 
 /// What a handle names.
 #[expect(
@@ -40,12 +37,11 @@ impl Sealed {
 #[derive(Default)]
 pub(crate) struct Vault {
     inputs: Vec<Sealed>,
-    handles: usize,
 }
 
 impl Vault {
     pub(crate) fn new(inputs: Vec<Sealed>) -> Vault {
-        Vault { inputs, handles: 0 }
+        Vault { inputs }
     }
 
     fn named(&mut self, handle: &Resource<Sealed>) -> wasmtime::Result<&mut Sealed> {
@@ -59,15 +55,11 @@ impl Vault {
 
 impl Host for Guest {
     fn sealed(&mut self, name: String) -> wasmtime::Result<Option<Resource<Sealed>>> {
-        let vault = &mut self.vault;
-        let place = vault.inputs.iter().position(|sealed| sealed.name == name);
+        let inputs = &self.vault.inputs;
+        let place = inputs.iter().position(|sealed| sealed.name == name);
         let Some(place) = place.and_then(|place| u32::try_from(place).ok()) else {
             return Ok(None);
         };
-        if vault.handles == HANDLES_MAX {
-            bail!("the guest holds {HANDLES_MAX} sealed inputs at once");
-        }
-        vault.handles += 1;
         Ok(Some(Resource::new_own(place)))
     }
 }
@@ -86,7 +78,6 @@ impl HostSecret for Guest {
     }
 
     fn drop(&mut self, _secret: Resource<Sealed>) -> wasmtime::Result<()> {
-        self.vault.handles -= 1;
         Ok(())
     }
 }
