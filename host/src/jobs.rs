@@ -95,6 +95,9 @@ impl Drop for Reservation<'_> {
         if let Some(Slot::Reserved(_)) = registry.slots.get(&self.id) {
             registry.slots.remove(&self.id);
         }
+        drop(registry);
+        // A drain waits for reserved ids too.
+        self.jobs.changed.send_replace(());
     }
 }
 
@@ -265,9 +268,9 @@ impl Jobs {
 
     async fn until(&self, reached: impl Fn(&HashMap<JobId, Slot>) -> bool) {
         let mut changed = self.changed.subscribe();
+        // A change between the look and the wait is not missed: it is newer than what was marked as seen.
         while !reached(&self.lock().slots) {
-            changed.borrow_and_update();
-            if reached(&self.lock().slots) || changed.changed().await.is_err() {
+            if changed.changed().await.is_err() {
                 return;
             }
         }

@@ -145,28 +145,21 @@ struct Frame<'a> {
 impl JobContext {
     /// Runs the job's function to its end.
     pub(crate) async fn run(&self, function: Arc<Function>) -> Outcome {
-        let inputs = match function.spec.check_inputs(BTreeMap::new()) {
-            Ok(inputs) => inputs,
-            Err(error) => {
-                let ending = Ending::Failed {
-                    message: error.to_string(),
-                    exit_status: None,
+        let ended = match function.spec.check_inputs(BTreeMap::new()) {
+            Ok(inputs) => {
+                let frame = Frame {
+                    function: &function,
+                    name: "job",
+                    dir: &self.work_dir,
+                    inputs,
+                    environment: self.environment.clone(),
+                    depth: 0,
                 };
-                return Outcome {
-                    ending,
-                    interrupted: false,
-                };
+                self.function(frame).await
             }
+            Err(error) => Err(Halt::failed(error.to_string())),
         };
-        let frame = Frame {
-            function: &function,
-            name: "job",
-            dir: &self.work_dir,
-            inputs,
-            environment: self.environment.clone(),
-            depth: 0,
-        };
-        match self.function(frame).await {
+        match ended {
             Ok(_) => Outcome {
                 ending: Ending::Success,
                 interrupted: false,

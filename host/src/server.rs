@@ -182,7 +182,7 @@ pub(crate) async fn serve(
 
     let (stop_listening, stopped_listening) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
-        .layer(refine::RefineLayer)
+        .layer(tower::util::MapResponseLayer::new(refine::refined))
         .layer(catch_panic::CatchPanicLayer)
         .add_service(health)
         .add_service(service)

@@ -128,7 +128,8 @@ fn prepare_blocking(
     let Parsed { function, warnings } =
         stephost_steps::parse("steps", steps.as_bytes(), Strictness::Wire)?;
     check_names(&env, &variables)?;
-    let level = log_level(&env, &variables)?;
+    let mut root = config::host_environment();
+    let level = log_level(&env, &variables, &root)?;
     let work_dir = work_dir(directory.as_deref())?;
 
     let parent = config::temp_dir();
@@ -139,7 +140,6 @@ fn prepare_blocking(
         writer.line(Stream::Err, &format!("warning: {warning}"));
     }
 
-    let mut root = config::host_environment();
     root.insert(LOG_LEVEL.to_owned(), level.to_owned());
     root.extend(env);
     let quote_lines = is_true(root.get(DEBUG))
@@ -203,12 +203,12 @@ fn check_names(env: &BTreeMap<String, String>, variables: &[Variable]) -> Result
 fn log_level(
     env: &BTreeMap<String, String>,
     variables: &[Variable],
+    host: &BTreeMap<String, String>,
 ) -> Result<&'static str, RefusedJob> {
     let variable = variables
         .iter()
         .rev()
         .find(|variable| variable.key == LOG_LEVEL);
-    let host = config::host_environment();
     let found = variable
         .map(|variable| &variable.value)
         .or_else(|| env.get(LOG_LEVEL))

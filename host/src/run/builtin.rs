@@ -91,7 +91,8 @@ impl JobContext {
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
         let files = self.files()?;
-        let scope = scope.with_files(&files.output.path(), &files.export.path());
+        let mut scope = scope.clone();
+        scope.files(&files.output.path(), &files.export.path());
         let text = text.evaluate_text(&scope).map_err(|error| {
             Halt::failed(format!("failed to load: expand input {SCRIPT}: {error}"))
         })?;

@@ -10,6 +10,7 @@ use stephost_steps::Name;
 use super::{Environment, Outputs};
 
 /// What an expression sees. Built per function; changes between the steps of a composite.
+#[derive(Clone)]
 pub(super) struct StepScope {
     inputs: Value,
     variables: Value,
@@ -57,21 +58,6 @@ impl StepScope {
     /// Makes `output_file` and `export_file` known.
     pub(super) fn files(&mut self, output: &Path, export: &Path) {
         self.files = Some((path_value(output), path_value(export)));
-    }
-
-    /// This scope, as a script item sees it.
-    pub(super) fn with_files(&self, output: &Path, export: &Path) -> StepScope {
-        StepScope {
-            inputs: self.inputs.clone(),
-            variables: self.variables.clone(),
-            environment: self.environment.clone(),
-            env: OnceLock::new(),
-            steps: self.steps.clone(),
-            outputs: BTreeMap::new(),
-            work_dir: self.work_dir.clone(),
-            func_dir: self.func_dir.clone(),
-            files: Some((path_value(output), path_value(export))),
-        }
     }
 
     /// Remembers the outputs of a finished step. A later step of the same name replaces an earlier one.

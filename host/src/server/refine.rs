@@ -5,53 +5,14 @@
 //! "the host broke". Both come as headers without a body, before any handler has run. Every `Internal` of
 //! ours begins with `internal error`, so it is told apart by its text.
 
-use std::task::{Context, Poll};
-
-use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use tonic::Code;
 use tonic::body::Body;
-use tower::{Layer, Service};
 
-/// Wraps a service.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RefineLayer;
-
-impl<S> Layer<S> for RefineLayer {
-    type Service = Refine<S>;
-
-    fn layer(&self, inner: S) -> Refine<S> {
-        Refine { inner }
-    }
-}
-
-/// A service whose answers are looked over.
-#[derive(Debug, Clone)]
-pub(super) struct Refine<S> {
-    inner: S,
-}
-
-impl<S> Service<http::Request<Body>> for Refine<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let call = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = call.await?;
-            refine(response.headers_mut());
-            Ok(response)
-        })
-    }
+/// A response whose code is ours. Laid round the whole service.
+pub(super) fn refined(mut response: http::Response<Body>) -> http::Response<Body> {
+    refine(response.headers_mut());
+    response
 }
 
 fn refine(headers: &mut http::HeaderMap) {

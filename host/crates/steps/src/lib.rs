@@ -44,9 +44,7 @@ pub use place::Place;
 pub use reference::{
     GitReference, LocalReference, OciReference, OciVersion, Reference, ReferenceError, Shown,
 };
-pub use resolve::{
-    Callee, FileFault, Files, LoadError, Loaded, load_local, load_local_with, resolve,
-};
+pub use resolve::{Callee, FileFault, Files, LoadError, Loaded, load_local, resolve};
 pub use spec::{InputError, OutputError, Outputs, Parameter, Spec, ValueType};
 pub use tree::Tree;
 pub use warning::Warning;

@@ -112,7 +112,7 @@ pub fn resolve(
 ) -> Result<Callee, LoadError> {
     match reference.expand(scope)? {
         Reference::Local(local) => {
-            load_local_with(&local, base_dir, files, strictness).map(Callee::Function)
+            load_local(&local, base_dir, files, strictness).map(Callee::Function)
         }
         Reference::Builtin(name) => Ok(Callee::Builtin(name)),
         Reference::Git(git) => Err(LoadError::NotSupported {
@@ -131,24 +131,12 @@ pub fn resolve(
     }
 }
 
-/// Loads a local function as [`load_local_with`] does, as strictly as a text from the wire.
-///
-/// # Errors
-/// [`LoadError`] when there is no readable function.
-pub fn load_local(
-    reference: &LocalReference,
-    base_dir: &Path,
-    files: &dyn Files,
-) -> Result<Loaded, LoadError> {
-    load_local_with(reference, base_dir, files, Strictness::Wire)
-}
-
 /// Loads the function that a local reference in a definition in `base_dir` means: the file it names, or `func.yml`
 /// of the directory, or else its `step.yml`.
 ///
 /// # Errors
 /// [`LoadError`] when there is no readable function.
-pub fn load_local_with(
+pub fn load_local(
     reference: &LocalReference,
     base_dir: &Path,
     files: &dyn Files,

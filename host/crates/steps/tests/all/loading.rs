@@ -222,6 +222,6 @@ fn y09_a_reference_is_relative_to_the_definition_that_holds_it() {
     let Ok(Reference::Local(inner)) = Reference::parse_short("./b") else {
         panic!("a local reference")
     };
-    let inner = load_local(&inner, &outer.dir, &shelf).expect("b is beside a");
+    let inner = load_local(&inner, &outer.dir, &shelf, Strictness::Wire).expect("b is beside a");
     assert_eq!(inner.dir, Path::new("/builds/project/a/b"));
 }
