@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use rustix::process::{Pid, getsid};
+use rustix::process::Pid;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep},
@@ -147,8 +147,9 @@ impl Orphans {
             return true;
         }
         // Descendants of those we knew, or strangers? A stranger's group starts with a process of that id.
-        let session = getsid(None).ok().map(Pid::as_raw_pid);
-        !members.leader_exists && members.session.is_some() && members.session == session
+        !members.leader_exists
+            && members.session.is_some()
+            && members.session == linux::own_session()
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_group_is_only_killed_when_it_must_be_ours() {
-        let us = getsid(None).ok().map(Pid::as_raw_pid);
+        let us = linux::own_session();
         let known = Member::new(101, 7);
         let child = Member::new(102, 8);
         let reused = Member::new(101, 9);
@@ -204,7 +205,7 @@ mod tests {
                 us,
                 false,
             ),
-            ("another session", vec![child], false, Some(1), false),
+            ("another session", vec![child], false, Some(-1), false),
             ("no session seen", vec![child], false, None, false),
         ];
         for (row, alive, leader_exists, session, ours) in table {

@@ -169,9 +169,20 @@ pub(crate) fn members_of(group: process::Pid) -> io::Result<Members> {
     }
 }
 
+/// The session that this process belongs to, as `/proc` numbers it: 0 if its leader lives outside this pid namespace.
+///
+/// From the same source as [`Members::session`], so that the two compare; `getsid` through `rustix` cannot say 0.
+pub(crate) fn own_session() -> Option<i32> {
+    read_stat_file("/proc/self/stat").map(|stat| stat.session)
+}
+
 fn read_stat(pid: i32) -> Option<Stat> {
+    read_stat_file(&format!("/proc/{pid}/stat"))
+}
+
+fn read_stat_file(path: &str) -> Option<Stat> {
     let mut text = Vec::with_capacity(512);
-    File::open(format!("/proc/{pid}/stat"))
+    File::open(path)
         .ok()?
         .take(STAT_BYTES_MAX as u64)
         .read_to_end(&mut text)
@@ -218,6 +229,8 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 
 #[cfg(test)]
 mod tests {
+    use std::{os::unix::process::CommandExt as _, process::Command};
+
     use super::*;
 
     const LINE: &str =
@@ -283,18 +296,22 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_found_in_its_own_group() {
-        let members = members_of(process::getpgrp()).unwrap();
-        let me = process::getpid().as_raw_pid();
-        let found = members
-            .alive
-            .iter()
-            .find(|member| member.pid == me)
-            .expect("not found");
-        assert!(found.is_in(process::getpgrp()));
-        assert_eq!(
-            members.session,
-            Some(process::getsid(None).unwrap().as_raw_pid())
-        );
+    fn a_child_is_found_in_the_group_that_it_leads_and_in_our_session() {
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let group = process::Pid::from_child(&child);
+        let members = members_of(group);
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let members = members.unwrap();
+        let pids: Vec<_> = members.alive.iter().map(|member| member.pid).collect();
+        assert_eq!(pids, [group.as_raw_pid()]);
+        assert!(members.leader_exists);
+        assert!(members.session.is_some());
+        assert_eq!(members.session, own_session());
     }
 }
