@@ -20,6 +20,7 @@ mod bindings {
         path: "../../../guest-sdk/wit",
         world: "step",
         exports: { default: async },
+        require_store_data_send: true,
     });
 }
 
@@ -76,23 +77,18 @@ impl Floor {
     }
 
     /// Microseconds of each of `steps` runs, one after the other.
-    pub(crate) fn times(&self, steps: usize) -> Vec<f64> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut times = Vec::with_capacity(steps);
-            for _ in 0..steps {
-                let arguments = [Argument {
-                    name: "name".to_owned(),
-                    value: types::Value::Text("Ada".to_owned()),
-                }];
-                let since = Instant::now();
-                self.step(&arguments).await;
-                times.push(micros(since.elapsed()));
-            }
-            times
-        })
+    pub(crate) async fn times(&self, steps: usize) -> Vec<f64> {
+        let mut times = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            let arguments = [Argument {
+                name: "name".to_owned(),
+                value: types::Value::Text("Ada".to_owned()),
+            }];
+            let since = Instant::now();
+            self.step(&arguments).await;
+            times.push(micros(since.elapsed()));
+        }
+        times
     }
 
     async fn step(&self, arguments: &[Argument]) {

@@ -123,13 +123,14 @@ impl Bench {
     }
 
     fn comparison(&self) -> Vec<Figure> {
-        let floor = Floor::new(self.hello.wasm());
+        let floor = Arc::new(Floor::new(self.hello.wasm()));
         let (mut bare, mut host) = (Vec::new(), Vec::new());
         let (mut spawned, mut panicked) = (Vec::new(), Vec::new());
         let hello = || (self.hello.clone(), greet());
         let panic = || (self.misbehave.clone(), call("panic", Arc::new(Silence)));
         for _ in 0..ROUNDS {
-            bare.extend(floor.times(STEPS));
+            let floor = Arc::clone(&floor);
+            bare.extend(self.in_a_task(async move { floor.times(STEPS).await }));
             host.extend(self.times(STEPS, hello));
             panicked.extend(self.times(STEPS / 10, panic));
             spawned.extend((0..SPAWNS).map(|_| spawn()));
