@@ -1,11 +1,12 @@
 //! `cargo xtask VERB`: the project's own commands.
 //!
-//! Owns how the project is built, tested and shown: [`demo`] runs the main job, [`mod@test`] is the whole gate,
-//! [`tidy`] checks what no compiler does. Needs git, a C compiler and rustup; adds the targets it needs by
-//! itself. Never installs system packages.
+//! Owns how the project is built, tested, shown and measured: [`demo`] runs the main job, [`mod@test`] is the
+//! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures. Needs git, a C compiler and
+//! rustup; adds the targets it needs by itself. Never installs system packages.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cargo;
 mod demo;
 mod test;
@@ -19,20 +20,24 @@ Usage: cargo xtask VERB
   demo    build the host, start it, and run jobs that show what it does
   test    everything that CI checks: formatting, tidiness, lints, tests, docs
   tidy    what no compiler checks: directions, headers, names, links
+  bench sandbox [--json]
+          what a sandboxed step costs, against floors of the same run
 
-Both demo and test add the rustup target for Wasm guests when it is missing.
+All but tidy add the rustup target for Wasm guests when it is missing.
 ";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let verb = arguments.next();
-    if let Some(surplus) = arguments.next() {
+    let rest: Vec<String> = arguments.collect();
+    if let (Some(surplus), true) = (rest.first(), verb.as_deref() != Some("bench")) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
         return ExitCode::from(2);
     }
     let done = match verb.as_deref() {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
+        Some("bench") => bench::bench(&rest),
         Some("tidy") => tidy::tidy(&cargo::root()),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");

@@ -75,8 +75,9 @@ pub enum Channel {
     Diagnostics,
 }
 
-/// Where a guest's log goes. Called on a thread that runs guests, so it should not block for long; a panic in
-/// it ends the run as [`crate::GuestEnding::HostFault`] and nothing else.
+/// Where a guest's log goes. Called on the thread that polls the run or on one of the sandbox's: it may write to
+/// a file, and must not wait for anybody. A panic in it ends the run as [`crate::GuestEnding::HostFault`] and
+/// nothing else.
 pub trait Log: Send + Sync + 'static {
     /// Takes bytes as the guest wrote them: neither split into lines nor masked, at most
     /// [`Limits::host_call_bytes_max`] at a time.

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::engine::Ticks;
+
 /// What one guest has spent. Shared by the wrapper of its future and the engine's tick, which run on the same
 /// thread one inside the other: the order of their accesses needs no fences.
 #[derive(Debug, Default)]
@@ -55,10 +57,11 @@ impl CpuTime {
     }
 }
 
-/// Drives `work` and counts what each poll of it takes.
-pub(crate) async fn counted<T>(cpu: &CpuTime, work: impl Future<Output = T>) -> T {
+/// Drives `work`, counts what each poll of it takes, and has the time kept meanwhile.
+pub(crate) async fn counted<T>(cpu: &CpuTime, ticks: &Ticks, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|context| {
+        let _computing = ticks.compute();
         cpu.resume();
         let polled = work.as_mut().poll(context);
         cpu.pause();
@@ -102,7 +105,8 @@ mod tests {
             }
             Poll::Pending
         });
-        let mut work = pin!(counted(&cpu, work));
+        let ticks = Ticks::default();
+        let mut work = pin!(counted(&cpu, &ticks, work));
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..3 {
             // What the thread does between two polls is not the guest's.

@@ -1,7 +1,8 @@
 //! The wasmtime engine and the thread that keeps its time.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ const SHORT_RESERVATION_BYTES: u64 = 16 << 20;
 /// How often guests that compute let others go first. A short step behind more hogs than threads waits about
 /// this long.
 const TICK: Duration = Duration::from_millis(5);
+
+/// Ticks for nobody before the thread sleeps. Waking it costs as much as a short step, so it stays awake from one
+/// to the next.
+const IDLE_TICKS_MAX: u32 = 20;
 
 /// Makes an engine whose slots are reserved at once, or one that reserves on demand where the address space
 /// for that is not there.
@@ -127,94 +132,160 @@ fn pool(slots_max: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// Advances the engine's epoch while guests run, so that one that computes gives way to others. Not needed
-/// for stopping a guest.
-///
-/// Its thread sleeps without a tick while no guest runs, and ends with the ticker.
+/// Advances the engine's epoch while guests compute, so that one that computes for long gives way to others. Not
+/// needed for a kill, which advances it itself. Sleeps while all guests wait.
 #[derive(Debug)]
 pub(crate) struct Ticker {
-    watched: Arc<Watched>,
+    ticks: Ticks,
+}
+
+/// Where guests say that they compute. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ticks {
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
-struct Watched {
-    state: Mutex<TickerState>,
+struct Shared {
+    /// Guests that are on a thread right now.
+    computing: AtomicUsize,
+    /// Whether any was since the last tick.
+    computed: AtomicBool,
+    /// Whether the thread sleeps until it is woken, and not until the next tick.
+    asleep: AtomicBool,
+    closed: AtomicBool,
+    /// Held from going to sleep to sleeping, and to wake it.
+    sleep: Mutex<()>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct TickerState {
-    guests: usize,
-    closed: bool,
-}
-
-/// A guest runs as long as this lives.
+/// A guest is on a thread as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Ticking {
-    watched: Arc<Watched>,
+pub(crate) struct Computing<'a> {
+    shared: &'a Shared,
 }
 
 impl Ticker {
     pub(crate) fn start(engine: &Engine) -> Result<Ticker, SandboxError> {
-        let watched = Arc::<Watched>::default();
-        let (engine, seen) = (engine.weak(), Arc::clone(&watched));
+        let ticks = Ticks::default();
+        let (engine, shared) = (engine.weak(), Arc::clone(&ticks.shared));
         let thread = thread::Builder::new().name("stephost-epoch".to_owned());
         thread
-            .spawn(move || tick(&engine, &seen))
+            .spawn(move || tick(&engine, &shared))
             .map_err(SandboxError::Thread)?;
-        Ok(Ticker { watched })
+        Ok(Ticker { ticks })
     }
 
-    /// Keeps the time for one more guest.
-    pub(crate) fn enter(&self) -> Ticking {
-        self.watched.change(|state| state.guests += 1);
-        Ticking {
-            watched: Arc::clone(&self.watched),
-        }
+    pub(crate) fn ticks(&self) -> Ticks {
+        self.ticks.clone()
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.watched.change(|state| state.closed = true);
+        self.ticks.shared.closed.store(true, Ordering::SeqCst);
+        self.ticks.shared.wake();
     }
 }
 
-impl Drop for Ticking {
+impl Ticks {
+    /// Keeps the time for a guest that is about to compute.
+    pub(crate) fn compute(&self) -> Computing<'_> {
+        let shared = &*self.shared;
+        // The other side says that it sleeps and then looks here: one of the two sees the other.
+        shared.computing.fetch_add(1, Ordering::SeqCst);
+        if shared.asleep.load(Ordering::SeqCst) {
+            shared.wake();
+        }
+        Computing { shared }
+    }
+}
+
+impl Drop for Computing<'_> {
     fn drop(&mut self) {
-        self.watched.change(|state| state.guests -= 1);
+        self.shared.computed.store(true, Ordering::Relaxed);
+        self.shared.computing.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Watched {
-    fn change(&self, change: impl FnOnce(&mut TickerState)) {
-        // Nothing in here panics while it holds the lock, and two counters cannot be left half-changed.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = state.guests == 0;
-        change(&mut state);
-        if (idle && state.guests > 0) || state.closed {
-            self.changed.notify_one();
-        }
+impl Shared {
+    fn wake(&self) {
+        drop(self.lock());
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // It protects nothing that could be left half-changed.
+        self.sleep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_needed(&self) -> bool {
+        self.computing.load(Ordering::SeqCst) > 0 || self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until a guest computes.
+    fn sleep(&self) {
+        let held = self.lock();
+        self.asleep.store(true, Ordering::SeqCst);
+        let held = self.changed.wait_while(held, |()| !self.is_needed());
+        drop(held.unwrap_or_else(PoisonError::into_inner));
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Sleeps for a tick.
+    fn wait(&self) {
+        let held = self.lock();
+        let closed = |(): &mut ()| !self.closed.load(Ordering::SeqCst);
+        let held = self.changed.wait_timeout_while(held, TICK, closed);
+        drop(held.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-fn tick(engine: &EngineWeak, watched: &Watched) {
-    let mut state = watched.state.lock().unwrap_or_else(PoisonError::into_inner);
-    while !state.closed {
-        if state.guests == 0 {
-            state = watched
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-            continue;
+fn tick(engine: &EngineWeak, shared: &Shared) {
+    let mut idle = 0;
+    while !shared.closed.load(Ordering::SeqCst) {
+        let computed = shared.computed.swap(false, Ordering::Relaxed);
+        idle = if computed || shared.is_needed() {
+            0
+        } else {
+            idle + 1
+        };
+        if idle > IDLE_TICKS_MAX {
+            shared.sleep();
         }
-        (state, _) = watched
-            .changed
-            .wait_timeout(state, TICK)
-            .unwrap_or_else(PoisonError::into_inner);
+        shared.wait();
         match engine.upgrade() {
             Some(engine) => engine.increment_epoch(),
             None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn becomes(what: &str, condition: impl Fn() -> bool) {
+        let since = Instant::now();
+        while !condition() {
+            assert!(since.elapsed() < Duration::from_secs(10), "never {what}");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_ticker_sleeps_while_nobody_computes_and_wakes_for_who_does() {
+        let engine = engine(1).unwrap();
+        let ticker = Ticker::start(&engine).unwrap();
+        let ticks = ticker.ticks();
+        let is_asleep = || ticks.shared.asleep.load(Ordering::SeqCst);
+        for _ in 0..3 {
+            becomes("asleep", is_asleep);
+            let computing = ticks.compute();
+            becomes("awake", || !is_asleep());
+            drop(computing);
         }
     }
 }

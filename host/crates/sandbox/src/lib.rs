@@ -1,7 +1,7 @@
 //! Builtins as Wasm guests: running one, ending one, and naming how it ended.
 //!
 //! Owns the engine, the compiled components, the host interfaces, the limits, and a runtime of its own on
-//! which guests run.
+//! which guests run that take longer than a moment.
 //!
 //! Promises: every run has a fresh store and gets exactly what its [`Call`] says; every run ends in exactly
 //! one [`GuestEnding`], soon after it was told to; a guest that breaks, and a host function that breaks,
@@ -71,6 +71,9 @@ use crate::run::{Closed, Errand, supervise};
 
 /// Threads that compile at the same time. One compilation already uses every core.
 const COMPILING_MAX: usize = 2;
+
+/// What the system calls a thread that runs guests.
+const GUEST_THREAD: &str = "stephost-guest";
 
 /// Limits of `describe`, which computes nothing: enough for every list of parameters, and short.
 const DESCRIBE_LIMITS: Limits = Limits {
@@ -302,7 +305,7 @@ impl GuestRuntime {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .max_blocking_threads(COMPILING_MAX)
-            .thread_name("stephost-guest")
+            .thread_name(GUEST_THREAD)
             .enable_time()
             .build()
             .map_err(SandboxError::Thread)?;

@@ -79,7 +79,7 @@ async fn a_guest_in_a_host_function_that_never_answers_is_ended_all_the_same() {
     assert_eq!(sandbox.inner.slots.available_permits(), 1);
 }
 
-/// A log that holds its thread until it is opened.
+/// A log that holds a thread of the sandbox until it is opened. (The thread of a test is needed for the test.)
 #[derive(Default)]
 struct Dam {
     open: Mutex<bool>,
@@ -96,6 +96,9 @@ impl Dam {
 
 impl Log for Dam {
     fn write(&self, _channel: Channel, _bytes: &[u8]) {
+        if std::thread::current().name() != Some(GUEST_THREAD) {
+            return;
+        }
         self.reached.notify_one();
         let open = self.open.lock().unwrap();
         drop(self.changed.wait_while(open, |open| !*open).unwrap());

@@ -1,5 +1,8 @@
 //! Many guests, one sandbox: slots, fairness, compiling once, making and dropping it.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
+
 use super::*;
 
 #[tokio::test]
@@ -81,6 +84,35 @@ async fn fifty_guests_at_once_get_their_own_answers() {
             ),
         }
     }
+}
+
+/// A log that remembers on which threads it was written to.
+#[derive(Default)]
+struct Places(Mutex<HashSet<Option<String>>>);
+
+impl Log for Places {
+    fn write(&self, _channel: Channel, _bytes: &[u8]) {
+        let place = std::thread::current().name().map(str::to_owned);
+        self.0.lock().unwrap().insert(place);
+    }
+}
+
+#[tokio::test]
+async fn a_step_starts_on_its_callers_thread_and_goes_on_elsewhere() {
+    let here = std::thread::current().name().map(str::to_owned);
+    let there = Some(GUEST_THREAD.to_owned());
+    let short = Arc::<Places>::default();
+    // A tick may come at any moment: one of these ends before it does.
+    while !short.0.lock().unwrap().contains(&here) {
+        SANDBOX
+            .run(&MISBEHAVE, call("emit", short.clone()), Stop::never())
+            .await;
+    }
+    let long = Arc::<Places>::default();
+    let mut flood = call("log-flood", long.clone());
+    flood.limits.wall_max = Some(Duration::from_millis(100));
+    SANDBOX.run(&MISBEHAVE, flood, Stop::never()).await;
+    assert!(long.0.lock().unwrap().contains(&there));
 }
 
 #[tokio::test]
