@@ -4,7 +4,7 @@
 //! wake-ups that cost five times as much as the step. One that computes longer, or waits, goes on as a task on
 //! the sandbox's own runtime, so that computing guests never hold up the host's sockets. [`supervise`] waits for
 //! it on the caller's runtime with a hand on the lever: when the caller goes away, when it is told to kill, or
-//! when the wall limit is over, the guest is ended wherever it is. (docs/decisions/0003)
+//! when the wall limit is over, the guest is ended wherever it is. (docs/decisions/0002)
 
 use std::collections::HashSet;
 use std::future::poll_fn;
