@@ -17,6 +17,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use exit::Failure;
@@ -41,14 +42,9 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
-    /// Run a builtin of one's own: a component, with a log and nothing else
-    Run {
-        /// The component, as `cargo build --target wasm32-unknown-unknown` leaves it
-        file: PathBuf,
-        /// An input; a text as it is, everything else as JSON
-        #[arg(short, long = "input", value_name = "NAME=VALUE")]
-        inputs: Vec<String>,
-    },
+    /// Run a function, a job of a .gitlab-ci.yml, or a component, on this machine
+    #[command(after_help = run::HELP)]
+    Run(run::RunArguments),
     /// Make a project for a builtin of one's own, with the SDK in it
     New {
         /// Name of the step, and of the directory that is made
@@ -104,6 +100,20 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
+/// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
+const STACK_BYTES: usize = 16 << 20;
+
+/// What jobs run on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context("starting the runtime")
+        .map_err(Failure::internal)
+}
+
 /// Does what the arguments say; returns the exit code.
 pub(crate) fn run() -> u8 {
     let given: Vec<OsString> = std::env::args_os().collect();
@@ -135,7 +145,7 @@ pub(crate) fn run() -> u8 {
             .map(|()| exit::FINE)
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
-        Command::Run { file, inputs } => run::run(&file, &inputs),
+        Command::Run(arguments) => run::run(arguments),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),

@@ -2,7 +2,7 @@
 //!
 //! Under `stephost steps …` the host runs inside the job's image, so nothing there configures it (design
 //! D11). What is read, and only this: TMPDIR (where temporary files and the default socket go), the
-//! variables that steps inherit, the two that a runner uses to talk to its step host (contract 7.5). The policy
+//! variables that steps inherit, TERM (whether to draw progress for a person), the two that a runner uses to talk to its step host (contract 7.5). The policy
 //! of builtins comes with the program, or lies beside it ([`mod@policy`]).
 
 mod policy;
@@ -93,6 +93,11 @@ fn unpacked_names(packed: &str) -> Vec<String> {
         .map(str::to_owned)
         .filter(|name| !name.is_empty())
         .collect()
+}
+
+/// Whether the terminal has no way to take a line back. Changes what a person sees, and nothing else.
+pub(crate) fn terminal_is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// The recovered arguments, as they stand in the environment.

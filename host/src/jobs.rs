@@ -6,7 +6,7 @@
 //! host code panicked stays as a tombstone that answers truthfully until it is closed (design D2).
 //!
 //! Never runs a step, never reads a clock for a decision: that is the [`driver`]'s, one task per job.
-//! Called by `server`. Locks are held for map operations only, never over foreign code or an await.
+//! Called by `server`, and by `cli` for a job without a server. Locks are held for map operations only, never over foreign code or an await.
 
 mod driver;
 mod prepare;
@@ -23,7 +23,7 @@ use crate::logfile::LogReader;
 use crate::run::Functions;
 
 pub(crate) use driver::{JobView, Life};
-pub(crate) use prepare::{RefusedJob, Submission, Variable};
+pub(crate) use prepare::{RefusedJob, Submission, Variable, Work};
 
 use driver::Job;
 
@@ -224,6 +224,19 @@ impl Jobs {
     /// [`LookupError::Unknown`].
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<(), LookupError> {
         self.known(id).await?.stop(StopReason::Cancel);
+        Ok(())
+    }
+
+    /// Ends the grace of a job that was cancelled: what runs is killed. Returns at once.
+    ///
+    /// For a person who sits before the job and asks twice. No call of the wire gets here: there, nothing shortens a
+    /// grace (design D5).
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError::Unknown`].
+    pub(crate) async fn hurry(&self, id: &JobId) -> Result<(), LookupError> {
+        self.known(id).await?.hurry();
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod hostile;
 mod hosting;
 mod language;
 mod life;
+mod local;
 mod logs;
 mod policy;
 mod raw;

@@ -28,9 +28,6 @@ use crate::{config, observe};
 
 /// Time between the polite signal and the kill for the command (contract 2.4).
 const COMMAND_GRACE: Duration = Duration::from_secs(5);
-/// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
-/// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
-const STACK_BYTES: usize = 16 << 20;
 /// How long the command's first byte may be looked for before signals are looked at again.
 const ROUND: Duration = Duration::from_millis(200);
 
@@ -42,12 +39,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
     if let Err(error) = stephost_process::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build()
-        .context("starting the runtime")
-        .map_err(Failure::internal)?;
+    let runtime = super::runtime()?;
     let code = runtime.block_on(serving(arguments));
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();

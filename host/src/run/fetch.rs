@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use stephost_sandbox::Builtin;
 use stephost_steps::{
-    Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError, Strictness,
+    Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError,
 };
 
 use super::scope::StepScope;
@@ -25,7 +25,7 @@ pub(super) enum Target {
 }
 
 /// Definition files of this machine.
-struct LocalFiles;
+pub(crate) struct LocalFiles;
 
 impl Files for LocalFiles {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileFault> {
@@ -46,7 +46,7 @@ impl JobContext {
     ) -> Result<Target, Halt> {
         // Reading and parsing a large definition must not hold up other jobs.
         let callee = tokio::task::block_in_place(|| {
-            stephost_steps::resolve(reference, scope, dir, &LocalFiles, Strictness::Wire)
+            stephost_steps::resolve(reference, scope, dir, &LocalFiles, self.strictness)
         });
         match callee.map_err(halt)? {
             Callee::Function(loaded) => Ok(Target::Function(loaded)),

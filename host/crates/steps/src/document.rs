@@ -10,7 +10,7 @@ use crate::limits::{TEXT_BYTES_MAX, WARNINGS_MAX};
 use crate::place::Place;
 use crate::spec::{self, Spec};
 use crate::warning::{Notice, Warning};
-use crate::yaml;
+use crate::yaml::{self, Node, Tags};
 
 /// How unknown keys are treated (design D6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,22 @@ pub fn parse(
     }
 }
 
+/// Reads the YAML documents in `text`, at most `documents_max`, as trees: for other files than functions that hold
+/// steps. Tags of their own, as `!reference`, are kept. `source_name` begins every error.
+///
+/// # Errors
+/// [`DocumentError`] for every text that is no YAML, after work that is bounded by [`crate::limits`].
+pub fn read_documents(
+    source_name: &str,
+    text: &[u8],
+    documents_max: usize,
+) -> Result<Vec<Node>, DocumentError> {
+    readable(text)
+        .and_then(|text| yaml::read(text, documents_max, Tags::Keep))
+        .map(|stream| stream.documents)
+        .map_err(|problem| DocumentError::new(source_name.into(), &problem))
+}
+
 /// What readers of parts share: how strict to be, and what they noticed.
 pub(crate) struct Notes {
     pub(crate) strictness: Strictness,
@@ -105,7 +121,7 @@ impl Notes {
 
 fn function(text: &[u8], notes: &mut Notes) -> Result<Function, Problem> {
     let text = readable(text)?;
-    let stream = yaml::read(text, 2)?;
+    let stream = yaml::read(text, 2, Tags::Refuse)?;
     if let Some(place) = stream.surplus {
         return Err(Problem::new(
             place,

@@ -37,7 +37,7 @@ mod yaml;
 pub mod limits;
 
 pub use definition::{Body, Call, Composite, Definition, Env, Exec, Step};
-pub use document::{Function, Parsed, Strictness, parse};
+pub use document::{Function, Parsed, Strictness, parse, read_documents};
 pub use error::DocumentError;
 pub use name::{Name, NameError};
 pub use place::Place;
@@ -48,3 +48,4 @@ pub use resolve::{Callee, FileFault, Files, LoadError, Loaded, load_local, resol
 pub use spec::{InputError, OutputError, Outputs, Parameter, Spec, ValueType};
 pub use tree::Tree;
 pub use warning::Warning;
+pub use yaml::{Content, Key, Meaning, Node, Scalar};

@@ -3,7 +3,8 @@
 //! Promises: bounded size, depth and alias expansion; duplicate keys are refused; scalars keep their source text
 //! until a reader asks what they mean ([`Scalar::meaning`]). Merge keys (`<<`) are merged as Go's `yaml.v3` does:
 //! own keys win, then the earlier object of a list.
-//! Never does: know what a key is for. Called by: `document`.
+//! Never does: know what a key is for. Called by: `document`, and by readers of other files that hold steps
+//! ([`read_documents`](crate::read_documents)).
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -17,42 +18,60 @@ use crate::quoted::Quoted;
 
 mod scalar;
 
-pub(crate) use scalar::Meaning;
+pub use scalar::Meaning;
 
 /// A value of a text and where it stands. A clone shares what is below.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) content: Content,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// A tag of the text's own, as `!reference`; only readers that ask for tags see one.
+    pub tag: Option<Rc<str>>,
+    /// What it is.
+    pub content: Content,
 }
 
 /// The three shapes of YAML.
 #[derive(Debug, Clone)]
-pub(crate) enum Content {
+pub enum Content {
+    /// One value.
     Scalar(Scalar),
+    /// An array.
     Sequence(Rc<[Node]>),
+    /// An object, in the order of the text.
     Mapping(Rc<[(Key, Node)]>),
+}
+
+/// What becomes of tags that YAML itself does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// They are errors.
+    Refuse,
+    /// They are kept; what is below them is read as if they were not there.
+    Keep,
 }
 
 /// A scalar as it was written.
 #[derive(Debug, Clone)]
-pub(crate) struct Scalar {
+pub struct Scalar {
     /// The text after YAML's own escapes.
-    pub(crate) text: Rc<str>,
+    pub text: Rc<str>,
     /// Whether the text is a string whatever it looks like: quoted, a block, or tagged so.
     string: bool,
 }
 
 /// A key of a mapping: its source text, so that `1` and `"1"` are the same key.
 #[derive(Debug, Clone)]
-pub(crate) struct Key {
-    pub(crate) text: Rc<str>,
-    pub(crate) place: Place,
+pub struct Key {
+    /// The text.
+    pub text: Rc<str>,
+    /// Where it stands.
+    pub place: Place,
 }
 
 impl Scalar {
     /// Returns what the scalar means when nobody expects a certain type.
-    pub(crate) fn meaning(&self) -> Meaning {
+    pub fn meaning(&self) -> Meaning {
         if self.string {
             Meaning::Text
         } else {
@@ -63,7 +82,7 @@ impl Scalar {
 
 impl Node {
     /// Returns the word for this value in a message.
-    pub(crate) fn noun(&self) -> &'static str {
+    pub fn noun(&self) -> &'static str {
         match &self.content {
             Content::Scalar(scalar) => match scalar.meaning() {
                 Meaning::Null => "null",
@@ -77,7 +96,7 @@ impl Node {
     }
 
     /// Returns whether this is null, written out or left out.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.meaning() == Meaning::Null)
     }
 }
@@ -90,14 +109,17 @@ pub(crate) struct Stream {
 }
 
 /// Reads up to `documents_max` documents of `text` and stops there.
-pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> {
+pub(crate) fn read(text: &str, documents_max: usize, tags: Tags) -> Result<Stream, Problem> {
     let options = granit_parser::options! {
         // One more than ours, so that the depth is refused in our words.
         flow_nesting_limit: DEPTH_MAX + 1,
         block_nesting_limit: DEPTH_MAX + 1,
         emit_comments: false,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        keeps_tags: tags == Tags::Keep,
+        ..Builder::default()
+    };
     let mut stream = Stream {
         documents: Vec::new(),
         surplus: None,
@@ -125,12 +147,12 @@ pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> 
                 builder.scalar(place, text, style, anchor, tag.as_deref())?;
             }
             Event::SequenceStart(_, anchor, tag) => {
-                refuse_tag(place, tag.as_deref(), "seq")?;
-                builder.open(place, anchor, Holding::Sequence(Vec::new()))?;
+                let tag = builder.tag(place, tag.as_deref(), "seq")?;
+                builder.open(place, anchor, tag, Holding::Sequence(Vec::new()))?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                refuse_tag(place, tag.as_deref(), "map")?;
-                builder.open(place, anchor, Holding::mapping())?;
+                let tag = builder.tag(place, tag.as_deref(), "map")?;
+                builder.open(place, anchor, tag, Holding::mapping())?;
             }
             Event::SequenceEnd | Event::MappingEnd => builder.close()?,
             Event::Alias(anchor) => builder.alias(place, anchor)?,
@@ -148,16 +170,6 @@ fn syntax(error: &granit_parser::ScanError) -> Problem {
         kind => Fault::Syntax(kind.clone()),
     };
     Problem::new(Place::of_marker(error.marker()), fault)
-}
-
-/// Refuses a tag on a collection, except the one that says what it is anyway.
-fn refuse_tag(place: Place, tag: Option<&Tag>, own: &str) -> Result<(), Problem> {
-    match tag {
-        Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
-            Err(unsupported(place, tag))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn unsupported(place: Place, tag: &Tag) -> Problem {
@@ -187,6 +199,7 @@ struct Measured {
 struct Frame {
     place: Place,
     anchor: usize,
+    tag: Option<Rc<str>>,
     holding: Holding,
     nodes: usize,
     bytes: usize,
@@ -217,6 +230,7 @@ impl Holding {
 /// Puts events together. A stack of frames instead of recursion: depth costs heap, and little of it.
 #[derive(Default)]
 struct Builder {
+    keeps_tags: bool,
     frames: Vec<Frame>,
     root: Option<Node>,
     /// Finished anchored values by the parser's id, which counts from 1.
@@ -233,6 +247,25 @@ impl Builder {
         // Anchors do not reach into the next document: the parser reports those as unknown.
     }
 
+    /// Returns the tag of a collection, if it says more than what the collection is anyway.
+    fn tag(
+        &self,
+        place: Place,
+        tag: Option<&Tag>,
+        own: &str,
+    ) -> Result<Option<Rc<str>>, Problem> {
+        match tag {
+            Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
+                if self.keeps_tags {
+                    Ok(Some(tag.original().as_str().into()))
+                } else {
+                    Err(unsupported(place, tag))
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn scalar(
         &mut self,
         place: Place,
@@ -241,6 +274,7 @@ impl Builder {
         anchor: usize,
         tag: Option<&Tag>,
     ) -> Result<(), Problem> {
+        let mut kept = None;
         let string = match tag {
             None => style != ScalarStyle::Plain,
             Some(tag) if tag.is_yaml_core_schema_tag("str") || is_non_specific(tag) => true,
@@ -256,9 +290,12 @@ impl Builder {
                     Meaning::Text => false,
                 };
                 if !fits {
-                    return Err(unsupported(place, tag));
+                    if !self.keeps_tags {
+                        return Err(unsupported(place, tag));
+                    }
+                    kept = Some(tag.original().as_str().into());
                 }
-                false
+                !fits && style != ScalarStyle::Plain
             }
         };
         self.count(place)?;
@@ -281,6 +318,7 @@ impl Builder {
             if anchor != 0 {
                 let node = Node {
                     place,
+                    tag: kept,
                     content: Content::Scalar(scalar.clone()),
                 };
                 remember(
@@ -303,6 +341,7 @@ impl Builder {
         }
         let node = Node {
             place,
+            tag: kept,
             content: Content::Scalar(scalar),
         };
         self.finish(
@@ -316,7 +355,13 @@ impl Builder {
         )
     }
 
-    fn open(&mut self, place: Place, anchor: usize, holding: Holding) -> Result<(), Problem> {
+    fn open(
+        &mut self,
+        place: Place,
+        anchor: usize,
+        tag: Option<Rc<str>>,
+        holding: Holding,
+    ) -> Result<(), Problem> {
         self.count(place)?;
         if self.frames.len() >= DEPTH_MAX {
             return Err(Problem::new(place, Fault::TooDeep));
@@ -331,6 +376,7 @@ impl Builder {
         self.frames.push(Frame {
             place,
             anchor,
+            tag,
             holding,
             nodes: 1,
             bytes: 0,
@@ -355,6 +401,7 @@ impl Builder {
         };
         let node = Node {
             place: frame.place,
+            tag: frame.tag,
             content,
         };
         self.finish(

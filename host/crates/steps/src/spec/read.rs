@@ -71,6 +71,7 @@ pub(crate) fn read(node: &Node, notes: &mut Notes) -> Result<Spec, Problem> {
         Some(Node {
             place,
             content: Content::Scalar(scalar),
+            ..
         }) => {
             if &*scalar.text != "delegate" {
                 return Err(Problem::new(
