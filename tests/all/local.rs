@@ -23,7 +23,7 @@ spec:
     token: {type: string, default: "", sensitive: true}
   outputs:
     greeting: {type: string}
-    secret: {type: string, default: x, sensitive: true}
+    secret: {type: string, default: sealed-away, sensitive: true}
 ---
 exec:
   command:
@@ -169,7 +169,10 @@ impl Started<'_> {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
         rustix::process::kill_process(pid.expect("it runs"), signal).expect("it is there");
     }
 
@@ -205,8 +208,16 @@ fn is_gone(pid: &str) -> bool {
 #[tokio::test]
 async fn a_function_runs_by_its_directory_or_its_file() {
     let place = Place::with_greet();
-    for what in ["./greet", "greet", "greet/", "greet/func.yml", "./greet/func.yml"] {
-        let ran = place.run(&[what, "-i", "name=you", "-i", "times=2.5"]).await;
+    for what in [
+        "./greet",
+        "greet",
+        "greet/",
+        "greet/func.yml",
+        "./greet/func.yml",
+    ] {
+        let ran = place
+            .run(&[what, "-i", "name=you", "-i", "times=2.5"])
+            .await;
         assert_eq!(ran.status.code(), Some(0), "{what}: {ran:?}");
         assert_eq!(
             ran.out, "Running step name=greet\n\x1b[32mhello you\x1b[0m 2.5 \n",
@@ -234,10 +245,18 @@ async fn references_begin_at_the_function_and_steps_work_where_one_says() {
     let lines: Vec<&str> = ran.out.lines().collect();
     assert!(lines[1].ends_with("/elsewhere"), "{lines:?}");
     assert!(lines[3].contains("hello me"), "{lines:?}");
-    assert!(ran.err.contains("output greeting = \"hello me\"\n"), "{}", ran.err);
+    assert!(
+        ran.err.contains("output greeting = \"hello me\"\n"),
+        "{}",
+        ran.err
+    );
     let gone = place.run(&["greet", "-i", "name=x", "-C", "gone"]).await;
     assert_eq!(gone.status.code(), Some(2));
-    assert!(gone.err.contains("the directory gone cannot be worked in"), "{}", gone.err);
+    assert!(
+        gone.err.contains("the directory gone cannot be worked in"),
+        "{}",
+        gone.err
+    );
 }
 
 #[tokio::test]
@@ -251,13 +270,22 @@ async fn a_function_on_stdin_takes_inputs_too() {
     assert_eq!(ran.out, "Running step name=a\n42 x y\n");
     let broken = place.run_with_stdin(&["-"], b"{}\n").await;
     assert_eq!(broken.status.code(), Some(65));
-    assert!(broken.err.starts_with("error: stdin:2:1: the text ends after one YAML document"), "{}", broken.err);
+    assert!(
+        broken
+            .err
+            .starts_with("error: stdin:2:1: the text ends after one YAML document"),
+        "{}",
+        broken.err
+    );
 }
 
 #[tokio::test]
 async fn d6_what_is_unknown_is_an_error_here_also_in_a_function_that_is_called() {
     let place = Place::new();
-    place.file("bad/func.yml", "{}\n---\nrun:\n  - name: a\n    script: x\n    evn: {}\n");
+    place.file(
+        "bad/func.yml",
+        "{}\n---\nrun:\n  - name: a\n    script: x\n    evn: {}\n",
+    );
     let bad = place.run(&["bad"]).await;
     assert_eq!((bad.status.code(), bad.out.as_str()), (Some(65), ""));
     assert_eq!(
@@ -267,7 +295,11 @@ async fn d6_what_is_unknown_is_an_error_here_also_in_a_function_that_is_called()
     let calls = "{}\n---\nrun: [{name: b, func: ./bad}]\n";
     let ran = place.run_with_stdin(&["-"], calls.as_bytes()).await;
     assert_eq!(ran.status.code(), Some(1));
-    assert!(ran.err.contains("./bad/func.yml:6:5: key `evn` is unknown"), "{}", ran.err);
+    assert!(
+        ran.err.contains("./bad/func.yml:6:5: key `evn` is unknown"),
+        "{}",
+        ran.err
+    );
 }
 
 #[tokio::test]
@@ -281,12 +313,18 @@ async fn every_byte_of_a_log_is_kept_and_goes_to_its_own_stream() {
     }
     bytes.push(b'\n');
     place.file("bytes", &bytes);
-    place.file("cat/func.yml", "{}\n---\nexec: {command: [sh, -c, 'cat bytes; cat bytes >&2']}\n");
+    place.file(
+        "cat/func.yml",
+        "{}\n---\nexec: {command: [sh, -c, 'cat bytes; cat bytes >&2']}\n",
+    );
     let ran = place.output(&["cat"]).await;
     assert_eq!(ran.status.code(), Some(0));
     assert!(ran.stderr == bytes, "stderr is kept");
     let begun = b"Running step name=cat\n";
-    assert!(ran.stdout.starts_with(begun) && ran.stdout[begun.len()..] == bytes, "stdout is kept");
+    assert!(
+        ran.stdout.starts_with(begun) && ran.stdout[begun.len()..] == bytes,
+        "stdout is kept"
+    );
 }
 
 #[tokio::test]
@@ -311,8 +349,16 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
         ("gone", 65, "there is no gone"),
         ("gone.wasm", 65, "there is no gone.wasm"),
         ("gone#job", 65, "there is no gone#job"),
-        ("empty", 65, "function `./empty` not found: there is neither `func.yml` nor `step.yml`"),
-        (".", 65, "; for a job of .gitlab-ci.yml write ./.gitlab-ci.yml#JOB"),
+        (
+            "empty",
+            65,
+            "function `./empty` not found: there is neither `func.yml` nor `step.yml`",
+        ),
+        (
+            ".",
+            65,
+            "; for a job of .gitlab-ci.yml write ./.gitlab-ci.yml#JOB",
+        ),
         ("large", 65, "text of 5242880 bytes is too long"),
         ("huge.wasm", 65, "it has more than 67108864 bytes"),
         ("fifo.yml", 65, "is not a regular file"),
@@ -322,7 +368,12 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
     ];
     for (what, code, sentence) in table {
         let ran = place.run(&[what]).await;
-        assert_eq!((ran.status.code(), ran.out.as_str()), (Some(code), ""), "{what}: {}", ran.err);
+        assert_eq!(
+            (ran.status.code(), ran.out.as_str()),
+            (Some(code), ""),
+            "{what}: {}",
+            ran.err
+        );
         assert!(ran.err.contains(sentence), "{what}: {}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     }

@@ -161,7 +161,9 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<Settings> {
             bail!("{fault}");
         }
         ensure!(
-            environment.insert(name.to_owned(), value.to_owned()).is_none(),
+            environment
+                .insert(name.to_owned(), value.to_owned())
+                .is_none(),
             "the environment variable {name:?} is given twice"
         );
     }
@@ -177,8 +179,14 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<Settings> {
 
 /// A variable that is to be hidden and is not there hides nothing, which nobody means.
 fn check_masked(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<(), Failure> {
-    match settings.masked.iter().find(|name| !variables.contains_key(*name)) {
-        Some(name) => Err(Failure::usage(anyhow!("--mask names {name:?}, which is no job variable"))),
+    match settings
+        .masked
+        .iter()
+        .find(|name| !variables.contains_key(*name))
+    {
+        Some(name) => Err(Failure::usage(anyhow!(
+            "--mask names {name:?}, which is no job variable"
+        ))),
         None => Ok(()),
     }
 }
@@ -195,24 +203,32 @@ fn function(
     arguments: &RunArguments,
 ) -> Result<Task, Failure> {
     let here = source::work_dir(None, Path::new("")).map_err(Failure::usage)?;
-    let loaded = load_local(reference, &here, &LocalFiles, Strictness::Strict).map_err(|error| {
-        let dir = Path::new(&reference.dir);
-        let ci_file = dir.join(source::CI_FILE);
-        let has_jobs = matches!(error, LoadError::NotFound { .. }) && ci_file.is_file();
-        let error = anyhow::Error::from(error);
-        Failure::bad_input(if has_jobs {
-            anyhow!(
-                "{error}; for a job of {} write {}#JOB",
-                source::CI_FILE,
-                ci_file.display()
-            )
-        } else {
-            error
-        })
-    })?;
+    let loaded =
+        load_local(reference, &here, &LocalFiles, Strictness::Strict).map_err(|error| {
+            let dir = Path::new(&reference.dir);
+            let ci_file = dir.join(source::CI_FILE);
+            let has_jobs = matches!(error, LoadError::NotFound { .. }) && ci_file.is_file();
+            let error = anyhow::Error::from(error);
+            Failure::bad_input(if has_jobs {
+                anyhow!(
+                    "{error}; for a job of {} write {}#JOB",
+                    source::CI_FILE,
+                    ci_file.display()
+                )
+            } else {
+                error
+            })
+        })?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
     let name = source::function_name(&loaded.dir);
-    call(&loaded.function, &name, Some(loaded.dir), warnings, settings, arguments)
+    call(
+        &loaded.function,
+        &name,
+        Some(loaded.dir),
+        warnings,
+        settings,
+        arguments,
+    )
 }
 
 fn stdin(settings: &Settings, arguments: &RunArguments) -> Result<Task, Failure> {
@@ -220,7 +236,14 @@ fn stdin(settings: &Settings, arguments: &RunArguments) -> Result<Task, Failure>
     let Parsed { function, warnings } =
         stephost_steps::parse("stdin", &text, Strictness::Strict).map_err(Failure::bad_input)?;
     let warnings = warnings.iter().map(ToString::to_string).collect();
-    call(&Arc::new(function), "stdin", None, warnings, settings, arguments)
+    call(
+        &Arc::new(function),
+        "stdin",
+        None,
+        warnings,
+        settings,
+        arguments,
+    )
 }
 
 fn call(
@@ -310,11 +333,7 @@ fn entry(function: Arc<Function>, name: &str) -> Entry {
 
 // ---- running ----
 
-async fn running(
-    task: Task,
-    settings: &Settings,
-    arguments: &RunArguments,
-) -> Result<u8, Failure> {
+async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> Result<u8, Failure> {
     let functions = Functions::shipped()
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
@@ -440,4 +459,3 @@ fn write_result(text: &str) -> Result<(), Failure> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
-

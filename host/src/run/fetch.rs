@@ -8,9 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stephost_sandbox::Builtin;
-use stephost_steps::{
-    Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError,
-};
+use stephost_steps::{Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError};
 
 use super::scope::StepScope;
 use super::workspace::{FileError, read_replaceable};

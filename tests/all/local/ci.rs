@@ -45,8 +45,17 @@ async fn the_steps_of_a_job_run_where_its_file_is_with_its_variables() {
         .run(&["ci/.gitlab-ci.yml#build", "--var", "TARGET=release"])
         .await;
     assert_eq!(ran.status.code(), Some(0), "{ran:?}");
-    assert!(ran.out.contains("hello hello release 1\x1b[0m"), "{}", ran.out);
-    assert!(ran.out.ends_with("Running step name=done\nhello hello release 1 in build\n"), "{}", ran.out);
+    assert!(
+        ran.out.contains("hello hello release 1\x1b[0m"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out
+            .ends_with("Running step name=done\nhello hello release 1 in build\n"),
+        "{}",
+        ran.out
+    );
     assert_eq!(
         ran.err,
         "differs from CI:\n  `services`: not started\n  \
@@ -59,10 +68,20 @@ async fn a_script_runs_as_one_in_its_classic_form_and_after_script_runs_in_any_c
     let place = place();
     let ran = place.run(&["ci/.gitlab-ci.yml#test"]).await;
     assert_eq!(ran.status.code(), Some(0), "{ran:?}");
-    let dir = place.work.path().join("ci").canonicalize().expect("it is there");
+    let dir = place
+        .work
+        .path()
+        .join("ci")
+        .canonicalize()
+        .expect("it is there");
     let said = format!("kept hello debug true {}\n", dir.display());
     assert!(ran.out.contains(&said), "{}", ran.out);
-    assert!(ran.out.contains("\x1b[1;32m$ echo after it\x1b[0m\nafter it\n"), "{}", ran.out);
+    assert!(
+        ran.out
+            .contains("\x1b[1;32m$ echo after it\x1b[0m\nafter it\n"),
+        "{}",
+        ran.out
+    );
     assert!(ran.out.ends_with("\nended as success\n"), "{}", ran.out);
     let ran = place
         .run(&["ci/.gitlab-ci.yml#test", "--var", "FAIL=yes"])
@@ -70,7 +89,12 @@ async fn a_script_runs_as_one_in_its_classic_form_and_after_script_runs_in_any_c
     assert_eq!(ran.status.code(), Some(1), "{ran:?}");
     assert!(!ran.out.contains("after it\n"), "{}", ran.out);
     assert!(ran.out.ends_with("\nended as failed\n"), "{}", ran.out);
-    assert!(ran.err.contains("error: step user_script failed (exit status 1) after "), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("error: step user_script failed (exit status 1) after "),
+        "{}",
+        ran.err
+    );
 }
 
 #[tokio::test]
@@ -93,22 +117,55 @@ async fn a_job_that_cannot_be_found_or_read_is_told_with_its_place() {
     let place = place();
     let jobs = "\"build\", \"test\", \"odd # name\", \"loop\"";
     let table = [
-        ("ci/.gitlab-ci.yml", 2, "which job? write one of: ci/.gitlab-ci.yml#build, ".to_owned()),
-        ("ci/.gitlab-ci.yml#", 2, "which job? write one of: ".to_owned()),
-        ("ci/.gitlab-ci.yml#biuld", 65, format!("ci/.gitlab-ci.yml: no job \"biuld\", it has {jobs}")),
-        ("ci/.gitlab-ci.yml#.base", 65, "ci/.gitlab-ci.yml: \".base\" is hidden".to_owned()),
-        ("ci/.gitlab-ci.yml#loop", 65, "ci/.gitlab-ci.yml:25:18: \"loop\" extends itself".to_owned()),
+        (
+            "ci/.gitlab-ci.yml",
+            2,
+            "which job? write one of: ci/.gitlab-ci.yml#build, ".to_owned(),
+        ),
+        (
+            "ci/.gitlab-ci.yml#",
+            2,
+            "which job? write one of: ".to_owned(),
+        ),
+        (
+            "ci/.gitlab-ci.yml#biuld",
+            65,
+            format!("ci/.gitlab-ci.yml: no job \"biuld\", it has {jobs}"),
+        ),
+        (
+            "ci/.gitlab-ci.yml#.base",
+            65,
+            "ci/.gitlab-ci.yml: \".base\" is hidden".to_owned(),
+        ),
+        (
+            "ci/.gitlab-ci.yml#loop",
+            65,
+            "ci/.gitlab-ci.yml:24:18: \"loop\" extends itself".to_owned(),
+        ),
     ];
     for (what, code, sentence) in table {
         let ran = place.run(&[what]).await;
-        assert_eq!((ran.status.code(), ran.out.as_str()), (Some(code), ""), "{what}: {}", ran.err);
-        assert!(ran.err.starts_with(&format!("error: {sentence}")), "{what}: {}", ran.err);
+        assert_eq!(
+            (ran.status.code(), ran.out.as_str()),
+            (Some(code), ""),
+            "{what}: {}",
+            ran.err
+        );
+        assert!(
+            ran.err.starts_with(&format!("error: {sentence}")),
+            "{what}: {}",
+            ran.err
+        );
     }
     let odd = place.run(&["ci/.gitlab-ci.yml#odd # name"]).await;
     assert_eq!(odd.status.code(), Some(0), "{odd:?}");
     let inputs = place.run(&["ci/.gitlab-ci.yml#test", "-i", "a=b"]).await;
     assert_eq!(inputs.status.code(), Some(2));
-    assert!(inputs.err.contains("give variables with --var"), "{}", inputs.err);
+    assert!(
+        inputs.err.contains("give variables with --var"),
+        "{}",
+        inputs.err
+    );
 }
 
 #[tokio::test]

@@ -14,9 +14,15 @@ const SLACK: Duration = Duration::from_secs(60);
 /// A function `./it` whose innermost step runs this text.
 fn failing(text: &str) -> Place {
     let place = Place::new();
-    place.file("inner/func.yml", format!("{{}}\n---\nexec: {{command: [sh, -c, {text:?}]}}\n"));
+    place.file(
+        "inner/func.yml",
+        format!("{{}}\n---\nexec: {{command: [sh, -c, {text:?}]}}\n"),
+    );
     place.file("it/func.yml", "{}\n---\nrun:\n  - {name: before, script: echo before}\n  - {name: build, func: ../outer}\n");
-    place.file("outer/func.yml", "{}\n---\nrun: [{name: compile, func: ../inner}]\n");
+    place.file(
+        "outer/func.yml",
+        "{}\n---\nrun: [{name: compile, func: ../inner}]\n",
+    );
     place
 }
 
@@ -48,12 +54,15 @@ async fn one_document_on_stdout_and_everything_else_on_stderr() {
     let place = failing("echo last; exit 3");
     let ran = place.run(&["it", "--json"]).await;
     assert_eq!(ran.status.code(), Some(1));
-    assert!(ran.out.starts_with("{\"schema\":\"stephost.run/1\","), "{}", ran.out);
+    assert!(
+        ran.out.starts_with("{\"schema\":\"stephost.run/1\","),
+        "{}",
+        ran.out
+    );
     let mut document: Json = serde_json::from_str(&ran.out).expect("one document");
     assert!(document["elapsed_ms"].take().is_u64());
     expect![[r#"
         {
-          "schema": "stephost.run/1",
           "differs": [],
           "elapsed_ms": null,
           "ending": "step_failure",
@@ -64,6 +73,7 @@ async fn one_document_on_stdout_and_everything_else_on_stderr() {
           ],
           "message": "exec: exit status 3",
           "outputs": {},
+          "schema": "stephost.run/1",
           "step": [
             "build",
             "compile"
@@ -71,7 +81,11 @@ async fn one_document_on_stdout_and_everything_else_on_stderr() {
           "what": "it"
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&document).expect("JSON"));
-    assert!(ran.err.contains("Running step name=compile\nlast\n"), "{}", ran.err);
+    assert!(
+        ran.err.contains("Running step name=compile\nlast\n"),
+        "{}",
+        ran.err
+    );
 
     let place = Place::with_greet();
     let ran = place.run(&["greet", "-i", "name=x", "--json"]).await;
@@ -79,26 +93,56 @@ async fn one_document_on_stdout_and_everything_else_on_stderr() {
     assert_eq!(ran.status.code(), Some(0));
     assert_eq!(document["ending"], "success");
     assert_eq!(document["outputs"]["greeting"]["value"], "hello x");
-    assert_eq!(document["outputs"]["secret"], serde_json::json!({ "sensitive": true }));
+    assert_eq!(
+        document["outputs"]["secret"],
+        serde_json::json!({ "sensitive": true })
+    );
 }
 
 #[tokio::test]
 async fn every_kind_of_ending_has_its_own_word_and_code() {
     let place = Place::new();
-    let step = |how: &str| format!("{{}}\n---\nrun: [{{name: m, func: 'builtin://test/misbehave', inputs: {{how: {how}}}}}]\n");
+    let step = |how: &str| {
+        format!(
+            "{{}}\n---\nrun: [{{name: m, func: 'builtin://test/misbehave', inputs: {{how: {how}}}}}]\n"
+        )
+    };
     let table = [
         (step("fail"), 1, "error: step m failed after "),
-        (step("denied"), 4, "error: step m denied by the policy after "),
-        (step("oom"), 1, "error: step m ended by a limit of the policy after "),
+        (
+            step("denied"),
+            4,
+            "error: step m denied by the policy after ",
+        ),
+        (
+            step("oom"),
+            1,
+            "error: step m ended by a limit of the policy after ",
+        ),
         (step("panic"), 70, "error: step m broke after "),
-        ("{}\n---\nrun: [{name: a, func: ./gone}]\n".to_owned(), 1, "error: step a failed after "),
-        ("{}\n---\nexec: {command: [/gone]}\n".to_owned(), 1, "error: - failed after "),
+        (
+            "{}\n---\nrun: [{name: a, func: ./gone}]\n".to_owned(),
+            1,
+            "error: step a failed after ",
+        ),
+        (
+            "{}\n---\nexec: {command: [/gone]}\n".to_owned(),
+            1,
+            "error: - failed after ",
+        ),
     ];
     for (text, code, title) in table {
         let ran = place.run_with_stdin(&["-"], text.as_bytes()).await;
         assert_eq!(ran.status.code(), Some(code), "{text}: {}", ran.err);
         assert!(ran.err.contains(title), "{text}: {}", ran.err);
-        assert!(ran.err.lines().last().is_some_and(|line| line.starts_with("  next: ")), "{}", ran.err);
+        assert!(
+            ran.err
+                .lines()
+                .last()
+                .is_some_and(|line| line.starts_with("  next: ")),
+            "{}",
+            ran.err
+        );
     }
 }
 
@@ -113,14 +157,20 @@ async fn an_interrupt_asks_politely_and_the_last_words_are_heard() {
         assert_eq!(ran.status.code(), Some(code), "{}", ran.err);
         assert!(ran.out.ends_with("\ntold\n"), "{}", ran.out);
         assert!(ran.err.contains("stopping: "), "{}", ran.err);
-        assert!(ran.err.contains("error: step build > compile stopped after "), "{}", ran.err);
+        assert!(
+            ran.err
+                .contains("error: step build > compile stopped after "),
+            "{}",
+            ran.err
+        );
         assert!(is_gone(&pid));
     }
 }
 
 #[tokio::test]
 async fn a_second_interrupt_kills_what_does_not_listen() {
-    let place = failing("trap 'echo refused' TERM; echo ready $$; while :; do sleep 300 & wait; done");
+    let place =
+        failing("trap 'echo refused' TERM; echo ready $$; while :; do sleep 300 & wait; done");
     let mut started = place.start(&["it", "--grace", "1h"]);
     let asked = Instant::now();
     let pid = started.wait_for("ready ").await;
@@ -150,12 +200,24 @@ async fn a_timeout_is_called_so_and_later_steps_do_not_start() {
     let place = Place::new();
     let text = "{}\n---\nrun:\n  - {name: a, script: 'exec sleep 300'}\n  - {name: b, script: echo late}\n";
     let ran = place
-        .run_with_stdin(&["-", "--timeout", "300ms", "--grace", "1h"], text.as_bytes())
+        .run_with_stdin(
+            &["-", "--timeout", "300ms", "--grace", "1h"],
+            text.as_bytes(),
+        )
         .await;
     assert_eq!(ran.status.code(), Some(1));
     assert_eq!(ran.out, "Running step name=a\n");
-    assert!(ran.err.contains("error: step a timed out after "), "{}", ran.err);
-    assert!(ran.err.ends_with("  next: a longer --timeout gives it more time\n"), "{}", ran.err);
+    assert!(
+        ran.err.contains("error: step a timed out after "),
+        "{}",
+        ran.err
+    );
+    assert!(
+        ran.err
+            .ends_with("  next: a longer --timeout gives it more time\n"),
+        "{}",
+        ran.err
+    );
 }
 
 #[tokio::test]

@@ -97,7 +97,9 @@ mod tests {
 
     fn unstamped(stored: &[u8], piece_bytes: usize) -> [Vec<u8>; 2] {
         let mut streams = [Vec::new(), Vec::new()];
-        let mut show = |stream, text: &[u8]| streams[usize::from(stream == Stream::Err)].extend_from_slice(text);
+        let mut show = |stream, text: &[u8]| {
+            streams[usize::from(stream == Stream::Err)].extend_from_slice(text)
+        };
         let mut unstamper = Unstamper::new();
         for piece in stored.chunks(piece_bytes) {
             unstamper.push(piece, &mut show);

@@ -248,12 +248,7 @@ impl Builder {
     }
 
     /// Returns the tag of a collection, if it says more than what the collection is anyway.
-    fn tag(
-        &self,
-        place: Place,
-        tag: Option<&Tag>,
-        own: &str,
-    ) -> Result<Option<Rc<str>>, Problem> {
+    fn tag(&self, place: Place, tag: Option<&Tag>, own: &str) -> Result<Option<Rc<str>>, Problem> {
         match tag {
             Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
                 if self.keeps_tags {

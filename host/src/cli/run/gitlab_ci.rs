@@ -166,7 +166,10 @@ impl<'a> File<'a> {
                 );
             }
             [_, second, ..] => {
-                return fault(second.place, "a second YAML document begins, one is expected");
+                return fault(
+                    second.place,
+                    "a second YAML document begins, one is expected",
+                );
             }
             [] => return fault(Place { line: 1, column: 1 }, "the file is empty"),
         };
@@ -198,7 +201,11 @@ impl<'a> File<'a> {
                 shown(name)
             );
         }
-        let names: Vec<String> = self.jobs().map(|(key, _)| shown(&key.text)).take(30).collect();
+        let names: Vec<String> = self
+            .jobs()
+            .map(|(key, _)| shown(&key.text))
+            .take(30)
+            .collect();
         let has = if names.is_empty() {
             "it has none".to_owned()
         } else {
@@ -226,13 +233,7 @@ impl<'a> File<'a> {
         }
     }
 
-    fn job(
-        &self,
-        source_name: &str,
-        key: &Key,
-        node: &Node,
-        given: &Given<'_>,
-    ) -> Read<CiJob> {
+    fn job(&self, source_name: &str, key: &Key, node: &Node, given: &Given<'_>) -> Read<CiJob> {
         let job = self.merged(&key.text, node, &mut Vec::new(), &mut HashMap::new())?;
         let effective = self.with_defaults(&job)?;
         if let Some((key, _)) = entry(&job, "trigger") {
@@ -261,6 +262,9 @@ impl<'a> File<'a> {
                     if let Some(node) = value(&effective, part) {
                         self.commands(node, part, 0, &mut commands)?;
                     }
+                }
+                if commands.is_empty() {
+                    return fault(key.place, "`script` has no commands");
                 }
                 emit::script(key.place, &commands)
             }
@@ -329,7 +333,11 @@ impl<'a> File<'a> {
             if chain.iter().any(|link| **link == *parent_name) {
                 return fault(
                     place,
-                    format!("{} extends itself, by way of {}", shown(&name), shown(&parent_name)),
+                    format!(
+                        "{} extends itself, by way of {}",
+                        shown(&name),
+                        shown(&parent_name)
+                    ),
                 );
             }
             let Some(node) = value(self.entries, &parent_name) else {
@@ -355,7 +363,9 @@ impl<'a> File<'a> {
 
     /// Puts `over` on top of `under`: objects are joined key by key, everything else is replaced.
     fn merge(&self, under: Vec<(Key, Node)>, over: &Entries) -> Read<Vec<(Key, Node)>> {
-        let place = over.first().map_or(Place { line: 1, column: 1 }, |(key, _)| key.place);
+        let place = over
+            .first()
+            .map_or(Place { line: 1, column: 1 }, |(key, _)| key.place);
         self.spend(place, under.len() + over.len())?;
         let mut merged = under;
         let mut at: HashMap<Rc<str>, usize> = merged
@@ -383,7 +393,9 @@ impl<'a> File<'a> {
 
     /// The job with what `default`, or the top of the file, says for every job.
     fn with_defaults(&self, job: &Entries) -> Read<Merged> {
-        let default = value(self.entries, "default").and_then(object).unwrap_or_default();
+        let default = value(self.entries, "default")
+            .and_then(object)
+            .unwrap_or_default();
         let mut effective = job.to_vec();
         for key in keywords::DEFAULT {
             let inherited = entry(default, key).or_else(|| {
@@ -451,7 +463,10 @@ impl<'a> File<'a> {
                 return Ok(node);
             };
             if &**tag != "!reference" {
-                return fault(node.place, format!("the tag {} means nothing here", shown(tag)));
+                return fault(
+                    node.place,
+                    format!("the tag {} means nothing here", shown(tag)),
+                );
             }
             node = self.target(&node)?;
         }
@@ -469,12 +484,22 @@ impl<'a> File<'a> {
             if let Some(node) = found {
                 match object(node) {
                     Some(below) => entries = below,
-                    None => return fault(*place, format!("there is nothing below to call {}", shown(name))),
+                    None => {
+                        return fault(
+                            *place,
+                            format!("there is nothing below to call {}", shown(name)),
+                        );
+                    }
                 }
             }
             match value(entries, name) {
                 Some(node) => found = Some(node),
-                None => return fault(*place, format!("`!reference` names {}, which is not there", shown(name))),
+                None => {
+                    return fault(
+                        *place,
+                        format!("`!reference` names {}, which is not there", shown(name)),
+                    );
+                }
             }
         }
         match found {

@@ -113,8 +113,11 @@ mod tests {
             tags: {type: array, default: []}\n    \
             more: {type: struct, default: {}}\n\
             ---\nexec: {command: [\"true\"]}\n";
-        let parsed =
-            stephost_steps::parse("func.yml", text.as_bytes(), stephost_steps::Strictness::Strict);
+        let parsed = stephost_steps::parse(
+            "func.yml",
+            text.as_bytes(),
+            stephost_steps::Strictness::Strict,
+        );
         parsed.expect("a function").function.spec
     }
 
@@ -125,29 +128,45 @@ mod tests {
 
     #[test]
     fn inputs_have_the_types_of_the_spec() {
-        let inputs = read(&["who=7=${{ 8 }}", "times=3", "loud=true", "tags=[\"a\"]", "more={\"a\":1}"]);
+        let inputs = read(&[
+            "who=7=${{ 8 }}",
+            "times=3",
+            "loud=true",
+            "tags=[\"a\"]",
+            "more={\"a\":1}",
+        ]);
         let json: BTreeMap<String, serde_json::Value> = inputs
             .expect("they fit")
             .into_iter()
             .map(|(name, value)| (name.to_string(), value.to_json()))
             .collect();
         let expected = serde_json::json!({
-            "who": "7=${{ 8 }}", "times": 3.0, "loud": true, "tags": ["a"], "more": {"a": 1.0}
+            "who": "7=${{ 8 }}", "times": 3, "loud": true, "tags": ["a"], "more": {"a": 1}
         });
         assert_eq!(serde_json::json!(json), expected);
     }
 
     #[test]
     fn an_input_that_does_not_fit_says_why_and_what_would() {
-        let all = "it takes loud (boolean), more (struct), tags (array), times (number), who (string)";
+        let all =
+            "it takes loud (boolean), more (struct), tags (array), times (number), who (string)";
         let table: [(&[&str], &str); 9] = [
-            (&[], "the input `who` is missing, give it with -i who=TEXT: Who is\\u{1b} greeted"),
+            (
+                &[],
+                "the input `who` is missing, give it with -i who=TEXT: Who is\\u{1b} greeted",
+            ),
             (&["who"], "the input \"who\" is not NAME=VALUE"),
             (&["=a"], "the input \"=a\" is not NAME=VALUE"),
-            (&["how=x"], &format!("the function takes no input `how`; {all}")),
+            (
+                &["how=x"],
+                &format!("the function takes no input `how`; {all}"),
+            ),
             (&["a b=x"], &format!("\"a b\" cannot name an input; {all}")),
             (&["who=a", "who=b"], "the input `who` is given twice"),
-            (&["who=a", "times=x"], "the input `times` takes a number, as JSON: -i times=3: "),
+            (
+                &["who=a", "times=x"],
+                "the input `times` takes a number, as JSON: -i times=3: ",
+            ),
             (
                 &["who=a", "times=[]"],
                 "the input `times` takes a number, as -i times=3, and \"[]\" is something else",

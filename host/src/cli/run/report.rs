@@ -168,7 +168,11 @@ pub(super) fn document(what: &str, ended: &Ended, differs: &[String], code: u8) 
             (name.to_string(), shown)
         })
         .collect();
-    let path: Vec<&str> = ended.path.iter().map(stephost_steps::Name::as_str).collect();
+    let path: Vec<&str> = ended
+        .path
+        .iter()
+        .map(stephost_steps::Name::as_str)
+        .collect();
     let failed = !ended.ending.is_success();
     let rest = json!({
         "what": what,
@@ -184,7 +188,10 @@ pub(super) fn document(what: &str, ended: &Ended, differs: &[String], code: u8) 
     });
     // The schema stands first, so that a reader knows what comes.
     let rest = rest.to_string();
-    format!("{{\"schema\":\"{SCHEMA}\",{}\n", rest.trim_start_matches('{'))
+    format!(
+        "{{\"schema\":\"{SCHEMA}\",{}\n",
+        rest.trim_start_matches('{')
+    )
 }
 
 /// What went wrong, without the steps that the card names anyway.
@@ -194,7 +201,9 @@ fn message(ended: &Ended) -> String {
         .iter()
         .map(|name| format!("step \"{name}\": "))
         .collect();
-    ended.message.replacen(&steps, "", usize::from(!steps.is_empty()))
+    ended
+        .message
+        .replacen(&steps, "", usize::from(!steps.is_empty()))
 }
 
 fn duration(ended: &Ended) -> String {

@@ -236,7 +236,10 @@ mod tests {
         let stored = stamped(&[(Stream::Out, b"a\n"), (Stream::Err, b"b\n")]);
         let (mut screen, _) = screen(false, true);
         screen.log(&stored);
-        assert_eq!((&*screen.out.own, &*screen.err.own), (&b""[..], &b"a\nb\n"[..]));
+        assert_eq!(
+            (&*screen.out.own, &*screen.err.own),
+            (&b""[..], &b"a\nb\n"[..])
+        );
     }
 
     #[test]

@@ -95,9 +95,12 @@ fn is_component(path: &Path) -> bool {
 
 fn function(dir: &Path, file: Option<&OsStr>) -> anyhow::Result<LocalReference> {
     let text = |part: &OsStr| {
-        part.to_str()
-            .map(str::to_owned)
-            .with_context(|| format!("{} is not UTF-8, and no expression can hold it", part.display()))
+        part.to_str().map(str::to_owned).with_context(|| {
+            format!(
+                "{} is not UTF-8, and no expression can hold it",
+                part.display()
+            )
+        })
     };
     let dir = match text(dir.as_os_str())? {
         // As a reference in a file would be written; messages show it.
@@ -133,7 +136,9 @@ pub(super) fn read_stdin(bytes_max: usize) -> anyhow::Result<Vec<u8>> {
 
 fn bounded(from: impl io::Read, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(bytes_max)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     from.take(limit).read_to_end(&mut bytes)?;
     ensure!(
         bytes.len() <= bytes_max,

@@ -43,7 +43,10 @@ impl Emitted {
 
     fn node(&mut self, file: &File<'_>, node: &Node, depth: usize, end: &str) -> Read<()> {
         if depth == DEPTH_MAX {
-            return fault(node.place, "`run` is nested too deep; does a `!reference` in it lead to itself?");
+            return fault(
+                node.place,
+                "`run` is nested too deep; does a `!reference` in it lead to itself?",
+            );
         }
         let target = file.referenced(node)?;
         match &target.content {
@@ -113,7 +116,13 @@ fn quoted(text: &str) -> String {
                 quoted.push('\\');
                 quoted.push(letter);
             }
-            '\0'..='\u{1F}' | '\u{7F}'..='\u{A0}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}' => {
+            '\0'..='\u{1F}'
+            | '\u{7F}'..='\u{A0}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{FEFF}'
+            | '\u{FFFE}'
+            | '\u{FFFF}' => {
                 // Writing to a String cannot fail.
                 let _ = write!(quoted, "\\u{:04x}", u32::from(letter));
             }

@@ -71,11 +71,17 @@ const NO_OTHER_JOBS: &str = "other jobs are not run, and nothing comes from them
 
 const NOT_DONE: [(&str, &str); 23] = [
     ("allow_failure", "a failure is a failure here"),
-    ("artifacts", "nothing is collected, files stay where they are"),
+    (
+        "artifacts",
+        "nothing is collected, files stay where they are",
+    ),
     ("cache", "neither restored nor saved"),
     ("dast_configuration", "not looked at"),
     ("dependencies", NO_OTHER_JOBS),
-    ("environment", "no deployment is recorded, its variables are not set"),
+    (
+        "environment",
+        "no deployment is recorded, its variables are not set",
+    ),
     ("except", NOT_SELECTED),
     ("hooks", "not run"),
     ("id_tokens", "no tokens are made, give them with --var"),
@@ -85,7 +91,10 @@ const NOT_DONE: [(&str, &str); 23] = [
     ("needs", NO_OTHER_JOBS),
     ("only", NOT_SELECTED),
     ("pages", "nothing is published"),
-    ("parallel", "the job runs once, and no variables of a matrix are set"),
+    (
+        "parallel",
+        "the job runs once, and no variables of a matrix are set",
+    ),
     ("publish", "nothing is published"),
     ("release", "nothing is released"),
     ("retry", "the job runs once"),
@@ -109,5 +118,7 @@ pub(super) fn treatment(key: &str) -> Treatment {
     NOT_DONE
         .iter()
         .find(|(known, _)| *known == key)
-        .map_or(Treatment::Unknown, |(_, sentence)| Treatment::NotDone(sentence))
+        .map_or(Treatment::Unknown, |(_, sentence)| {
+            Treatment::NotDone(sentence)
+        })
 }

@@ -22,10 +22,13 @@ fn commands(function: &Function) -> String {
     let Body::Run(composite) = &function.definition.body else {
         panic!("a script is a list of steps: {function:?}");
     };
-    let values = composite.steps[0].inputs.values().flat_map(|tree| match tree {
-        Tree::Array(items) => items.clone(),
-        other => vec![other.clone()],
-    });
+    let values = composite.steps[0]
+        .inputs
+        .values()
+        .flat_map(|tree| match tree {
+            Tree::Array(items) => items.clone(),
+            other => vec![other.clone()],
+        });
     let nothing = stephost_expr::Map::new();
     let texts = values.map(|tree| match tree.evaluate(&nothing) {
         Ok(value) => format!("    {}\n", value.to_text()),
@@ -233,49 +236,141 @@ fn what_ci_would_do_and_we_do_not_is_said() {
 
 #[test]
 fn every_refusal_has_its_place_and_says_what_to_do() {
-    let long = (0..60).map(|at| format!("V{at}: $V{}, ", at + 1)).collect::<String>();
-    let chain = (0..20).map(|at| format!(".j{at}: {{extends: .j{}}}\n", at + 1)).collect::<String>();
+    let long = (0..60)
+        .map(|at| format!("V{at}: $V{}, ", at + 1))
+        .collect::<String>();
+    let chain = (0..20)
+        .map(|at| format!(".j{at}: {{extends: .j{}}}\n", at + 1))
+        .collect::<String>();
     let chain = format!("{chain}.j20: {{script: a}}\njob: {{extends: .j0}}\n");
     let long = format!("job:\n  variables: {{{long}}}\n  script: a\n");
     let table: [(&str, &str); 32] = [
         ("", "ci.yml:1:1: the file is empty"),
-        ("[]", "ci.yml:1:1: the file must be an object of jobs, not an array"),
-        ("a: [", "ci.yml:1:5: not valid YAML: "),
-        ("spec: {inputs: {}}\n---\njob: {script: a}", "ci.yml:1:1: a file with a `spec` header takes inputs by `$[[ … ]]`, which only GitLab fills in"),
-        ("job: {script: a}\n---\n{}", "ci.yml:3:1: a second YAML document begins, one is expected"),
-        ("build: {script: a}\n.b: {}\nstages: [x]", "ci.yml: no job \"job\", it has \"build\""),
-        ("include: x\n", "ci.yml: no job \"job\", it has none; files that `include` names are not read here"),
-        ("job: {stage: x}", "ci.yml:1:1: the job has neither `run` nor `script`"),
-        ("job: {trigger: x}", "ci.yml:1:7: the job starts another pipeline, there is nothing in it to run here"),
-        ("job: {script: a, run: []}", "ci.yml:1:18: `run` and `script` exclude each other"),
-        ("job:\n  before_script: a\n  run: []", "ci.yml:2:3: `run` and `before_script` exclude each other"),
-        ("job: {extends: job, script: a}", "ci.yml:1:16: \"job\" extends itself, by way of \"job\""),
-        (".a: {extends: .b}\n.b: {extends: [.a]}\njob: {extends: .a}", "ci.yml:2:16: \".b\" extends itself, by way of \".a\""),
-        ("job: {extends: .gone}", "ci.yml:1:16: there is no \".gone\" to extend"),
-        ("include: x\njob: {extends: .gone}", "ci.yml:2:16: there is no \".gone\" to extend; files that `include` names are not read here"),
-        (&chain, "ci.yml:11:17: `extends` goes over more than 11 jobs"),
-        (".a: text\njob: {extends: .a}", "ci.yml:1:5: \".a\" must be an object, not a string"),
-        ("job: {extends: {a: b}}", "ci.yml:1:16: `extends` takes names, not an object"),
-        ("job: {script: [echo a: b]}", "ci.yml:1:16: a command of `script` must be a text, not an object: put quotes around it"),
-        ("job: {script: []}", "ci.yml:1:7: "),
-        ("job: {script: !reference [.a, script]}", "ci.yml:1:27: `!reference` names \".a\", which is not there"),
-        (".a: {b: c}\njob: {script: !reference [.a, b, c]}", "ci.yml:2:34: there is nothing below to call \"c\""),
-        ("job: {script: !reference []}", "ci.yml:1:15: `!reference` names nothing"),
-        (".a: {s: !reference [.a, s]}\njob: {script: !reference [.a, s]}", "ci.yml:1:9: `!reference` leads over more than 11 others"),
-        (".a: {s: [!reference [.a, s]]}\njob: {script: !reference [.a, s]}", "ci.yml:1:9: `script` is nested too deep"),
-        ("job: {script: !secret a}", "ci.yml:1:15: the tag \"!secret\" means nothing here"),
-        ("job: {run: [!reference [job, run]]}", "ci.yml:1:13: `run` is nested too deep; does a `!reference` in it lead to itself?"),
-        ("job: {script: a, variables: [A]}", "ci.yml:1:29: `variables` must be an object, not an array"),
-        ("job: {script: a, variables: {A: [b]}}", "ci.yml:1:33: the variable \"A\" must be a text, not an array"),
-        ("job:\n  script: a\n  variables:\n    A: $B\n    B: ${A}", "ci.yml:4:5: the variable \"A\" contains itself"),
+        (
+            "[]",
+            "ci.yml:1:1: the file must be an object of jobs, not an array",
+        ),
+        ("a: [", "ci.yml:1:4: not valid YAML: "),
+        (
+            "spec: {inputs: {}}\n---\njob: {script: a}",
+            "ci.yml:1:1: a file with a `spec` header takes inputs by `$[[ … ]]`, which only GitLab fills in",
+        ),
+        (
+            "job: {script: a}\n---\n{}",
+            "ci.yml:3:1: a second YAML document begins, one is expected",
+        ),
+        (
+            "build: {script: a}\n.b: {}\nstages: [x]",
+            "ci.yml: no job \"job\", it has \"build\"",
+        ),
+        (
+            "include: x\n",
+            "ci.yml: no job \"job\", it has none; files that `include` names are not read here",
+        ),
+        (
+            "job: {stage: x}",
+            "ci.yml:1:1: the job has neither `run` nor `script`",
+        ),
+        (
+            "job: {trigger: x}",
+            "ci.yml:1:7: the job starts another pipeline, there is nothing in it to run here",
+        ),
+        (
+            "job: {script: a, run: []}",
+            "ci.yml:1:18: `run` and `script` exclude each other",
+        ),
+        (
+            "job:\n  before_script: a\n  run: []",
+            "ci.yml:2:3: `run` and `before_script` exclude each other",
+        ),
+        (
+            "job: {extends: job, script: a}",
+            "ci.yml:1:16: \"job\" extends itself, by way of \"job\"",
+        ),
+        (
+            ".a: {extends: .b}\n.b: {extends: [.a]}\njob: {extends: .a}",
+            "ci.yml:2:16: \".b\" extends itself, by way of \".a\"",
+        ),
+        (
+            "job: {extends: .gone}",
+            "ci.yml:1:16: there is no \".gone\" to extend",
+        ),
+        (
+            "include: x\njob: {extends: .gone}",
+            "ci.yml:2:16: there is no \".gone\" to extend; files that `include` names are not read here",
+        ),
+        (
+            &chain,
+            "ci.yml:11:17: `extends` goes over more than 11 jobs",
+        ),
+        (
+            ".a: text\njob: {extends: .a}",
+            "ci.yml:1:5: \".a\" must be an object, not a string",
+        ),
+        (
+            "job: {extends: {a: b}}",
+            "ci.yml:1:16: `extends` takes names, not an object",
+        ),
+        (
+            "job: {script: [echo a: b]}",
+            "ci.yml:1:16: a command of `script` must be a text, not an object: put quotes around it",
+        ),
+        ("job: {script: []}", "ci.yml:1:7: `script` has no commands"),
+        (
+            "job: {script: !reference [.a, script]}",
+            "ci.yml:1:27: `!reference` names \".a\", which is not there",
+        ),
+        (
+            ".a: {b: c}\njob: {script: !reference [.a, b, c]}",
+            "ci.yml:2:34: there is nothing below to call \"c\"",
+        ),
+        (
+            "job: {script: !reference []}",
+            "ci.yml:1:26: `!reference` names nothing",
+        ),
+        (
+            ".a: {s: !reference [.a, s]}\njob: {script: !reference [.a, s]}",
+            "ci.yml:1:20: `!reference` leads over more than 11 others",
+        ),
+        (
+            ".a: {s: [!reference [.a, s]]}\njob: {script: !reference [.a, s]}",
+            "ci.yml:1:9: `script` is nested too deep",
+        ),
+        (
+            "job: {script: !secret a}",
+            "ci.yml:1:23: the tag \"!secret\" means nothing here",
+        ),
+        (
+            "job: {run: [!reference [job, run]]}",
+            "ci.yml:1:24: `run` is nested too deep; does a `!reference` in it lead to itself?",
+        ),
+        (
+            "job: {script: a, variables: [A]}",
+            "ci.yml:1:29: `variables` must be an object, not an array",
+        ),
+        (
+            "job: {script: a, variables: {A: [b]}}",
+            "ci.yml:1:33: the variable \"A\" must be a text, not an array",
+        ),
+        (
+            "job:\n  script: a\n  variables:\n    A: $B\n    B: ${A}",
+            "ci.yml:4:5: the variable \"A\" contains itself",
+        ),
         (&long, "ci.yml:2:"),
-        ("job:\n  run:\n    - name: a\n      scirpt: b\n", "ci.yml:4:7: key `scirpt` is unknown (did you mean `script`?)"),
+        (
+            "job:\n  run:\n    - name: a\n      scirpt: b\n",
+            "ci.yml:4:7: key `scirpt` is unknown (did you mean `script`?)",
+        ),
     ];
+    let mut wrong = String::new();
     for (text, expected) in table {
         let error = read(text, "job", &[]).expect_err(text);
-        assert!(error.starts_with(expected), "{text:?}:\n  {error}\n  {expected}");
+        if !error.starts_with(expected) {
+            wrong += &format!("{text:?}:\n  {error}\n  {expected}\n");
+        }
         assert!(!error.contains(char::is_control), "{error:?}");
     }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
@@ -324,7 +419,8 @@ fn no_bytes_are_too_odd() {
                 predefined: &[],
                 own: &[],
             };
-            let mut whole = b"a: &a\n  script: [x, !reference [a, script]]\njob:\n  extends: a\n  ".to_vec();
+            let mut whole =
+                b"a: &a\n  script: [x, !reference [a, script]]\njob:\n  extends: a\n  ".to_vec();
             whole.extend_from_slice(bytes);
             for text in [bytes, &whole[..]] {
                 if let Err(error) = job("ci.yml", text, "job", &given) {

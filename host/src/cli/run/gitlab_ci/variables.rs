@@ -104,12 +104,18 @@ impl Raw {
             return Ok(());
         }
         if chain.contains(&name) {
-            return fault(place, format!("the variable {} contains itself", shown(name)));
+            return fault(
+                place,
+                format!("the variable {} contains itself", shown(name)),
+            );
         }
         if chain.len() == CHAIN_MAX {
             return fault(
                 place,
-                format!("the variable {} is reached over more than {CHAIN_MAX} others", shown(name)),
+                format!(
+                    "the variable {} is reached over more than {CHAIN_MAX} others",
+                    shown(name)
+                ),
             );
         }
         chain.push(name);
@@ -144,7 +150,11 @@ fn scalar(key: &Key, node: &Node) -> Read<String> {
         Content::Scalar(scalar) => Ok(scalar.text.to_string()),
         Content::Sequence(_) | Content::Mapping(_) => fault(
             node.place,
-            format!("the variable {} must be a text, not {}", shown(&key.text), node.noun()),
+            format!(
+                "the variable {} must be a text, not {}",
+                shown(&key.text),
+                node.noun()
+            ),
         ),
     }
 }
@@ -175,7 +185,9 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
             rest = escaped;
             return Some(Piece::Text("$"));
         }
-        if let Some((name, behind)) = after.strip_prefix('{').and_then(|open| open.split_once('}'))
+        if let Some((name, behind)) = after
+            .strip_prefix('{')
+            .and_then(|open| open.split_once('}'))
             && name_bytes(name) == name.len()
             && !name.is_empty()
         {

@@ -52,14 +52,20 @@ fn a_card_says_where_what_and_what_next() {
           what: exec: net of "x" is denied (P1)
           next: `stephost policy show` prints what is granted and every limit
     "#]]
-    .assert_eq(&card("./x", &ended(Ending::Denied { message }, &["a"], b"")));
+    .assert_eq(&card(
+        "./x",
+        &ended(Ending::Denied { message }, &["a"], b""),
+    ));
     let message = "job timed out: exec: exit code 143".to_owned();
     expect![[r#"
         error: ./x\u{1b} timed out after 1.2 s
           what: job timed out: exec: exit code 143
           next: a longer --timeout gives it more time
     "#]]
-    .assert_eq(&card("./x\u{1b}", &ended(Ending::TimedOut { message }, &[], b"")));
+    .assert_eq(&card(
+        "./x\u{1b}",
+        &ended(Ending::TimedOut { message }, &[], b""),
+    ));
 }
 
 #[test]
@@ -67,7 +73,10 @@ fn a_card_has_few_short_lines_however_much_was_printed() {
     let tail = format!("{}\n", "x".repeat(5_000)).repeat(50);
     let card = card("x", &ended(failed("exec", Some(1)), &[], tail.as_bytes()));
     assert_eq!(card.lines().count(), 4 + LINES_MAX);
-    assert!(card.lines().all(|line| line.chars().count() <= LINE_CHARS_MAX + 7));
+    assert!(
+        card.lines()
+            .all(|line| line.chars().count() <= LINE_CHARS_MAX + 7)
+    );
 }
 
 #[test]
@@ -84,7 +93,10 @@ fn the_document_opens_with_its_schema_and_is_json() {
     let differs = ["`image`: x".to_owned()];
     let ended = ended(failed("step \"a\": exec", Some(3)), &["a"], b"last\n");
     let text = document("./x\n", &ended, &differs, 1);
-    assert!(text.starts_with("{\"schema\":\"stephost.run/1\","), "{text}");
+    assert!(
+        text.starts_with("{\"schema\":\"stephost.run/1\","),
+        "{text}"
+    );
     assert_eq!(text.lines().count(), 1);
     let document: Json = serde_json::from_str(&text).expect("JSON");
     assert_eq!(
