@@ -7,8 +7,9 @@
 //! {"version":1,"process":["bash","sh"],"env":["CI_*"],"exports":["NAME"],"limits":{"memory":"32 MiB"}}
 //! ```
 //!
-//! Every key but `version` may be left out; a component without the section needs nothing. Like a policy it is
-//! refused for a key that nobody knows: a wish that is not understood must not look granted.
+//! Every key but `version` may be left out, and what is left out is not needed. Of a component without the section
+//! only the imports are known, so the rule alone decides ([`Needs::of_imports`]). Like a policy the text is refused
+//! for a key that nobody knows: a wish that is not understood must not look granted.
 
 use std::collections::BTreeMap;
 use std::fmt;
