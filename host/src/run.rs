@@ -13,6 +13,7 @@ mod builtin;
 mod environment;
 mod exec;
 mod fetch;
+mod functions;
 mod outputs;
 mod programs;
 mod scope;
@@ -36,8 +37,8 @@ use tokio::time::Instant;
 
 use crate::logfile::LogWriter;
 
-pub(crate) use builtin::Functions;
 pub(crate) use environment::{Environment, name_fault};
+pub(crate) use functions::Functions;
 
 use scope::StepScope;
 use workspace::Workspace;

@@ -28,6 +28,7 @@ mod guest;
 mod imports;
 mod json;
 mod limits;
+mod manifest;
 mod programs;
 mod run;
 mod signature;
@@ -52,6 +53,7 @@ pub use builtin::{Builtin, Wasm};
 pub use call::{Call, Channel, Context, Log};
 pub use ending::{GuestEnding, Trap};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
+pub use manifest::{Manifest, ManifestError};
 pub use programs::{
     Answer, CHILDREN_MAX, Command, Exit, FILES_BYTES_MAX, File, Program, ProgramEnding, Programs,
     STARTS_MAX, STRINGS_BYTES_MAX, StartError,
