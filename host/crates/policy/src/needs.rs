@@ -16,9 +16,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::limits::{ChosenLimits, LimitName, Limits, Written};
+use crate::limits::{Amount, ChosenLimits, LimitName, Limits, Written};
 use crate::names::{Names, Pattern, Programs, Use, check_program};
 use crate::quoted::Quoted;
+use crate::reason::Capability;
 
 /// Longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
@@ -122,6 +123,31 @@ impl Needs {
             exports: Asked::Listed(variables("exports", Use::Exports, &stated.exports)?),
             limits,
         })
+    }
+
+    /// What is asked for, as it is written and sorted; `None` if the component does not say. Functions are not asked
+    /// for: there is nothing to list.
+    pub fn asked(&self, capability: Capability) -> Option<Vec<String>> {
+        let names = |asked: &Asked<Names>| match asked {
+            Asked::Listed(names) => {
+                Some(names.entries().into_iter().map(|(text, _)| text).collect())
+            }
+            Asked::Unstated => None,
+        };
+        match capability {
+            Capability::Function => Some(Vec::new()),
+            Capability::Process => match &self.process {
+                Asked::Listed(programs) => Some(programs.iter().map(str::to_owned).collect()),
+                Asked::Unstated => None,
+            },
+            Capability::Environment => names(&self.environment),
+            Capability::Exports => names(&self.exports),
+        }
+    }
+
+    /// The limits that the component is content with.
+    pub fn limits(&self) -> impl Iterator<Item = (LimitName, Amount)> {
+        self.limits.iter()
     }
 
     /// Lowers `limits` to what the component is content with. A wish never raises a limit.
@@ -234,6 +260,15 @@ mod tests {
         needs.lower(&mut limits);
         assert_eq!((limits.memory_bytes_max, limits.handles_max), (32 << 20, 4));
         assert_eq!(Needs::parse(br#"{"version":1}"#), Ok(Needs::none()));
+        let asked = |capability| needs.asked(capability).unwrap().join(" ");
+        assert_eq!(asked(Capability::Process), "/bin/sh bash");
+        assert_eq!(asked(Capability::Environment), "CI_* HOME");
+        assert_eq!(asked(Capability::Exports), "PATH");
+        let limits: Vec<String> = needs
+            .limits()
+            .map(|(name, amount)| format!("{name}={amount}"))
+            .collect();
+        assert_eq!(limits, ["memory=32 MiB", "handles=4"]);
     }
 
     #[test]
