@@ -206,7 +206,10 @@ pub(super) fn words(ending: &GuestEnding) -> String {
             let frames = trap.frames.iter().map(|frame| format!("\n    in {frame}"));
             format!("broke: {}{}", trap.message, frames.collect::<String>())
         }
-        GuestEnding::HostFault { message } => format!("was lost: {message}"),
+        GuestEnding::HostFault(fault) if fault.detail.is_empty() => {
+            format!("was lost: {}", fault.message)
+        }
+        GuestEnding::HostFault(fault) => format!("was lost: {}: {}", fault.message, fault.detail),
         GuestEnding::Link { missing, message } => {
             format!("does not fit this host ({missing}): {message}")
         }

@@ -316,9 +316,17 @@ impl JobContext {
                     message: message(trap.message),
                 }
             }
-            Guest::HostFault { message: text } => Ending::Internal {
-                message: message(text),
-            },
+            Guest::HostFault(fault) => {
+                tracing::error!(
+                    error = fault.message,
+                    error.detail = fault.detail,
+                    frames = ?fault.frames,
+                    "the host broke while it served a builtin"
+                );
+                Ending::Internal {
+                    message: message(fault.message),
+                }
+            }
             Guest::Denied {
                 capability,
                 target,

@@ -13,7 +13,7 @@ use crate::engine::slot_limits;
 use crate::guest::Guest;
 use crate::imports::{INTERFACES, process};
 use crate::limits::hit_in_message;
-use crate::{GuestEnding, Manifest, ManifestError, Signature};
+use crate::{GuestEnding, HostFault, Manifest, ManifestError, Signature};
 
 /// A named component. Compiled on first use, once, however many use it first; clones share that.
 ///
@@ -129,9 +129,9 @@ impl Builtin {
             let compiling =
                 tokio::task::spawn_blocking(move || link(&engine, &linker, builtin.wasm()));
             compiling.await.unwrap_or_else(|_panic| {
-                Err(GuestEnding::HostFault {
-                    message: "the compiler could not cope with the component".to_owned(),
-                })
+                Err(GuestEnding::HostFault(HostFault::new(
+                    "the compiler could not cope with the component",
+                )))
             })
         };
         self.shared.compiled.get_or_init(compile).await;

@@ -51,7 +51,7 @@ use wasmtime::component::Linker;
 
 pub use builtin::{Builtin, Wasm};
 pub use call::{Call, Channel, Context, Log};
-pub use ending::{GuestEnding, Trap};
+pub use ending::{GuestEnding, HostFault, Trap};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
 pub use manifest::{Manifest, ManifestError};
 pub use programs::{
@@ -268,8 +268,9 @@ impl Sandbox {
 
     /// Returns the compiled component. The work goes on when the caller goes away, for the next one to find.
     async fn compiled<'a>(&self, builtin: &'a Builtin) -> Result<&'a Compiled, GuestEnding> {
-        let foreign = || GuestEnding::HostFault {
-            message: format!("builtin `{}` belongs to another sandbox", builtin.name()),
+        let foreign = || {
+            let message = format!("builtin `{}` belongs to another sandbox", builtin.name());
+            GuestEnding::HostFault(HostFault::new(message))
         };
         if builtin.compiled().is_none() {
             let (compiling, engine, linker) = (
@@ -292,9 +293,9 @@ impl Sandbox {
             }
             Some(Ok(compiled)) => Ok(compiled),
             Some(Err(ending)) => Err(ending.clone()),
-            None => Err(GuestEnding::HostFault {
-                message: "the sandbox was closed while it compiled".to_owned(),
-            }),
+            None => Err(GuestEnding::HostFault(HostFault::new(
+                "the sandbox was closed while it compiled",
+            ))),
         }
     }
 }

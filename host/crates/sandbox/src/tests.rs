@@ -151,7 +151,7 @@ fn brief(ending: &GuestEnding) -> String {
         GuestEnding::Cancelled { killed: true } => "killed".to_owned(),
         GuestEnding::Limit { which, message } => format!("limit {which}: {message}"),
         GuestEnding::Trap(trap) => format!("trap: {}", trap.message),
-        GuestEnding::HostFault { message } => format!("host fault: {message}"),
+        GuestEnding::HostFault(fault) => format!("host fault: {}", fault.message),
         GuestEnding::Link { missing, .. } => format!("link: {missing}"),
         GuestEnding::NotAComponent { message } => format!("not a component: {message}"),
         GuestEnding::Busy => "busy".to_owned(),

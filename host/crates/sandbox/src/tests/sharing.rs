@@ -171,9 +171,7 @@ async fn a_builtin_stays_with_its_sandbox() {
         .await;
     assert_eq!(
         ending,
-        GuestEnding::HostFault {
-            message: "builtin `hello` belongs to another sandbox".to_owned()
-        }
+        GuestEnding::HostFault(HostFault::new("builtin `hello` belongs to another sandbox"))
     );
 }
 
