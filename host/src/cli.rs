@@ -5,6 +5,7 @@
 
 mod bootstrap;
 pub(crate) mod exit;
+mod inspect;
 mod new;
 mod policy;
 mod proxy;
@@ -45,6 +46,20 @@ enum Command {
     /// Run a function, a job of a .gitlab-ci.yml, or a component, on this machine
     #[command(after_help = run::HELP)]
     Run(run::RunArguments),
+    /// Say what a component takes, gives, imports and needs, without running a step
+    #[command(
+        after_help = "Examples:\n  stephost inspect notes.wasm\n  stephost inspect notes.wasm --function release/notes"
+    )]
+    Inspect {
+        /// The component
+        file: PathBuf,
+        /// Also say what the policy in force gives it under this name
+        #[arg(long, value_name = "DIR/NAME")]
+        function: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a project for a builtin of one's own, with the SDK in it
     New {
         /// Name of the step, and of the directory that is made
@@ -114,6 +129,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::internal)
 }
 
+/// Writes a result. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
+            .context("writing the result")
+            .map_err(Failure::cannot_create),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Does what the arguments say; returns the exit code.
 pub(crate) fn run() -> u8 {
     let given: Vec<OsString> = std::env::args_os().collect();
@@ -136,16 +161,19 @@ pub(crate) fn run() -> u8 {
     let done = match parsed.command {
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            writeln!(
-                std::io::stdout(),
-                "stephost {version} ({})",
+            print(&format!(
+                "stephost {version} ({})\n",
                 std::env::consts::ARCH
-            )
-            .map_err(Failure::cannot_create)
+            ))
             .map(|()| exit::FINE)
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
         Command::Run(arguments) => run::run(arguments),
+        Command::Inspect {
+            file,
+            function,
+            json,
+        } => inspect::inspect(&file, function.as_deref(), json),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),

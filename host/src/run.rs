@@ -13,6 +13,7 @@ mod builtin;
 mod environment;
 mod exec;
 mod fetch;
+mod functions;
 mod outputs;
 mod programs;
 mod progress;
@@ -37,9 +38,9 @@ use tokio::time::Instant;
 
 use crate::logfile::LogWriter;
 
-pub(crate) use builtin::Functions;
 pub(crate) use environment::{Environment, name_fault};
 pub(crate) use fetch::LocalFiles;
+pub(crate) use functions::Functions;
 pub(crate) use progress::Walk;
 
 use scope::StepScope;

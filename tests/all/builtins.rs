@@ -105,7 +105,7 @@ step_test!(
             ),
             (
                 "{how: denied}",
-                "exec: net of \"https://example.com\" is denied (no-rule)",
+                "exec: the builtin says that net of \"https://example.com\" was denied to it (no-rule)",
             ),
             (
                 "{how: twice}",

@@ -10,6 +10,7 @@ mod language;
 mod life;
 mod local;
 mod logs;
+mod own_builtins;
 mod policy;
 mod raw;
 mod script;

@@ -4,16 +4,16 @@
 //! result is on stdout: the resolved policy is itself a policy file.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::Value;
 use stephost_policy::PolicyError;
 
 use super::exit::{self, Failure};
+use super::print;
 use crate::config::{self, LoadedPolicy, PolicyFileError};
 
 #[derive(Debug, Subcommand)]
@@ -113,7 +113,7 @@ fn as_json(LoadedPolicy { policy, file }: &LoadedPolicy) -> String {
 }
 
 /// Tells what is wrong with a policy; returns the code.
-fn refused(error: PolicyFileError) -> u8 {
+pub(super) fn refused(error: PolicyFileError) -> u8 {
     match error {
         PolicyFileError::Invalid { path, text, error } => {
             let path = path.to_string_lossy();
@@ -147,16 +147,6 @@ fn excerpts(renderer: &Renderer, path: &str, text: &str, error: &PolicyError) ->
         let _ = writeln!(shown, "{}\n", renderer.render(&[group]));
     }
     shown
-}
-
-/// Writes a result. A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error)
-            .context("writing the result")
-            .map_err(Failure::cannot_create),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

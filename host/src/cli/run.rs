@@ -18,6 +18,8 @@ mod report;
 mod screen;
 mod source;
 
+pub(super) use component::words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -30,6 +32,8 @@ use stephost_expr::Value;
 use stephost_steps::{Function, LoadError, LocalReference, Parsed, Strictness, limits, load_local};
 
 use super::exit::{self, Failure};
+use super::{policy, print};
+use crate::config;
 use crate::jobs::{Jobs, RefusedJob, RunError, Submission, Variable, Work};
 use crate::run::{Entry, Functions, LocalFiles, name_fault};
 use engine::{Ended, Stops};
@@ -334,7 +338,12 @@ fn entry(function: Arc<Function>, name: &str) -> Entry {
 // ---- running ----
 
 async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> Result<u8, Failure> {
-    let functions = Functions::shipped()
+    let policy = match config::policy() {
+        Ok(loaded) => loaded.policy,
+        Err(error) => return Ok(policy::refused(error)),
+    };
+    let own_builtins = config::own_builtins().map_err(Failure::config)?;
+    let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
     let jobs = Arc::new(Jobs::new(Arc::new(functions)));
@@ -385,7 +394,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let code = report::code(&ended.ending, arguments.propagate_exit, signal);
     if arguments.json {
         let document = report::document(&settings.what, &ended, &differs, code);
-        write_result(&document)?;
+        print(&document)?;
     }
     let last = if ended.ending.is_success() {
         report::outputs(&ended)
@@ -448,14 +457,5 @@ fn refused(error: RunError) -> Failure {
         RunError::Refused(RefusedJob::Broken(_)) | RunError::Broken(_) | RunError::Draining => {
             Failure::internal(error)
         }
-    }
-}
-
-fn write_result(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
-            .context("writing the result")
-            .map_err(Failure::cannot_create),
-        Ok(()) | Err(_) => Ok(()),
     }
 }

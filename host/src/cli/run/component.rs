@@ -1,4 +1,4 @@
-//! `run FILE`: one component, once, in the sandbox, as the author of a builtin wants to see it.
+//! `run FILE.wasm`: one component, once, in the sandbox, as the author of a builtin wants to see it.
 //!
 //! The component gets a log and nothing else: no environment, no job variables. What it writes as output goes
 //! to stdout; its diagnostics, and what it left, go to stderr. Nothing is masked: the inputs are on the
@@ -17,22 +17,19 @@ use stephost_sandbox::{
 };
 use tokio::sync::watch;
 
-use super::source;
 use crate::cli::exit::{self, Failure};
 use crate::clock::{self, Stopwatch};
-
-/// Largest component that is read. Shipped ones have 40 KB, an interpreter in one has 12 MB.
-const COMPONENT_BYTES_MAX: usize = 64 << 20;
+use crate::config;
 
 /// Runs the component in `file`.
 pub(super) fn run(file: &Path, inputs: &[String], grace: Duration) -> Result<u8, Failure> {
-    let wasm = source::read(file, COMPONENT_BYTES_MAX).map_err(Failure::bad_input)?;
+    let wasm = config::component_file(file).map_err(Failure::bad_input)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")
         .map_err(Failure::internal)?;
-    runtime.block_on(running(file, wasm.into(), inputs, grace))
+    runtime.block_on(running(file, wasm, inputs, grace))
 }
 
 async fn running(
@@ -193,7 +190,7 @@ fn told(ending: &GuestEnding, signature: &Signature) -> u8 {
 }
 
 /// An ending as the end of a sentence about the step.
-fn words(ending: &GuestEnding) -> String {
+pub(in crate::cli) fn words(ending: &GuestEnding) -> String {
     match ending {
         GuestEnding::Success { .. } => "succeeded".to_owned(),
         GuestEnding::Failed {
@@ -214,7 +211,10 @@ fn words(ending: &GuestEnding) -> String {
             let frames = trap.frames.iter().map(|frame| format!("\n    in {frame}"));
             format!("broke: {}{}", trap.message, frames.collect::<String>())
         }
-        GuestEnding::HostFault { message } => format!("was lost: {message}"),
+        GuestEnding::HostFault(fault) if fault.detail.is_empty() => {
+            format!("was lost: {}", fault.message)
+        }
+        GuestEnding::HostFault(fault) => format!("was lost: {}: {}", fault.message, fault.detail),
         GuestEnding::Link { missing, message } => {
             format!("does not fit this host ({missing}): {message}")
         }

@@ -4,15 +4,14 @@
 //! person named them. Called by `cli::run`.
 
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
-use rustix::fs::OFlags;
 use stephost_steps::LocalReference;
+
+use crate::config::read_regular;
 
 /// What WebAssembly begins with.
 const WASM_MAGIC: &[u8] = b"\0asm";
@@ -87,10 +86,7 @@ fn is_component(path: &Path) -> bool {
     if path.extension() == Some(OsStr::new("wasm")) {
         return true;
     }
-    let mut magic = [0; WASM_MAGIC.len()];
-    open(path)
-        .and_then(|mut file| file.read_exact(&mut magic))
-        .is_ok_and(|()| magic == WASM_MAGIC)
+    read_regular(path, WASM_MAGIC.len()).is_ok_and(|bytes| bytes.starts_with(WASM_MAGIC))
 }
 
 fn function(dir: &Path, file: Option<&OsStr>) -> anyhow::Result<LocalReference> {
@@ -121,8 +117,8 @@ fn function(dir: &Path, file: Option<&OsStr>) -> anyhow::Result<LocalReference> 
 /// When it cannot be read, is not regular, or has more than `bytes_max` bytes.
 pub(super) fn read(path: &Path, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
     let failed = || format!("reading {}", path.display());
-    let file = open(path).with_context(failed)?;
-    bounded(file, bytes_max).with_context(failed)
+    let bytes = read_regular(path, bytes_max).with_context(failed)?;
+    bounded(bytes, bytes_max).with_context(failed)
 }
 
 /// Reads stdin to its end.
@@ -131,34 +127,23 @@ pub(super) fn read(path: &Path, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
 ///
 /// When it cannot be read, or has more than `bytes_max` bytes.
 pub(super) fn read_stdin(bytes_max: usize) -> anyhow::Result<Vec<u8>> {
-    bounded(io::stdin().lock(), bytes_max).context("reading stdin")
+    let failed = "reading stdin";
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let stdin = std::io::stdin().lock();
+    stdin
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .context(failed)?;
+    bounded(bytes, bytes_max).context(failed)
 }
 
-fn bounded(from: impl io::Read, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(bytes_max)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    from.take(limit).read_to_end(&mut bytes)?;
+fn bounded(bytes: Vec<u8>, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
     ensure!(
         bytes.len() <= bytes_max,
         "it has more than {bytes_max} bytes"
     );
     Ok(bytes)
-}
-
-/// Opens a regular file. A FIFO is not waited for.
-fn open(path: &Path) -> io::Result<std::fs::File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("not a regular file"))
-    }
 }
 
 /// The name by which a log calls the function in `dir`: that of its directory, where it can be a name.

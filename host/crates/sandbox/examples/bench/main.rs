@@ -86,8 +86,8 @@ impl Bench {
         let bench = Bench {
             runtime,
             sandbox: Sandbox::new(SandboxConfig::default()).unwrap(),
-            hello: shipped("hello"),
-            misbehave: shipped("test/misbehave"),
+            hello: built("hello"),
+            misbehave: built("test/misbehave"),
         };
         for builtin in [&bench.hello, &bench.misbehave] {
             let (sandbox, builtin) = (bench.sandbox.clone(), builtin.clone());
@@ -266,9 +266,13 @@ impl Log for Silence {
     }
 }
 
-fn shipped(name: &str) -> Builtin {
-    let mut all = stephost_builtins::shipped().iter();
-    Builtin::new(name, all.find(|shipped| shipped.name == name).unwrap().wasm)
+fn built(name: &str) -> Builtin {
+    let (shipped, for_tests) = (
+        stephost_builtins::shipped(),
+        stephost_builtins::test_guests(),
+    );
+    let mut all = shipped.iter().chain(for_tests);
+    Builtin::new(name, all.find(|builtin| builtin.name == name).unwrap().wasm)
 }
 
 fn greet() -> Call {
