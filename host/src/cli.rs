@@ -12,6 +12,7 @@ mod proxy;
 mod recover;
 mod run;
 mod serve;
+mod visible;
 
 use std::ffi::OsString;
 use std::io::Write as _;

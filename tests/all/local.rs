@@ -4,6 +4,7 @@
 mod ci;
 mod endings;
 mod inputs;
+mod terminal;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -360,7 +361,7 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
             "; for a job of .gitlab-ci.yml write ./.gitlab-ci.yml#JOB",
         ),
         ("large", 65, "text of 5242880 bytes is too long"),
-        ("huge.wasm", 65, "it has more than 67108864 bytes"),
+        ("huge.wasm", 65, "huge.wasm has more than 64 MiB"),
         ("fifo.yml", 65, "is not a regular file"),
         ("loop", 65, "is not a regular file"),
         ("fifo.wasm", 65, "not a regular file"),

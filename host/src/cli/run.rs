@@ -32,6 +32,7 @@ use stephost_expr::Value;
 use stephost_steps::{Function, LoadError, LocalReference, Parsed, Strictness, limits, load_local};
 
 use super::exit::{self, Failure};
+use super::visible::visible;
 use super::{policy, print};
 use crate::config;
 use crate::jobs::{Jobs, RefusedJob, RunError, Submission, Variable, Work};
@@ -176,7 +177,8 @@ fn settings(arguments: &RunArguments) -> anyhow::Result<Settings> {
         variables,
         masked: arguments.masked.iter().cloned().collect(),
         environment,
-        timeout: arguments.timeout,
+        // Zero is what people write who mean no limit.
+        timeout: arguments.timeout.filter(|timeout| !timeout.is_zero()),
         grace: arguments.grace,
     })
 }
@@ -284,7 +286,7 @@ fn ci_job(
     settings: &Settings,
     arguments: &RunArguments,
 ) -> Result<Task, Failure> {
-    let source_name = report::harmless(&file.to_string_lossy());
+    let source_name = visible(&file.to_string_lossy());
     let text = source::read(file, limits::TEXT_BYTES_MAX).map_err(Failure::bad_input)?;
     let Some(name) = job else {
         let names = gitlab_ci::job_names(&source_name, &text).map_err(Failure::bad_input)?;
@@ -292,7 +294,7 @@ fn ci_job(
             "which job? write one of: {}",
             names
                 .iter()
-                .map(|name| report::harmless(&source::with_job(file, name)))
+                .map(|name| visible(&source::with_job(file, name)))
                 .collect::<Vec<_>>()
                 .join(", ")
         )));
@@ -357,7 +359,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     if !task.differs.is_empty() {
         screen.note("differs from CI:");
         for sentence in &task.differs {
-            screen.note(&format!("  {}", report::harmless(sentence)));
+            screen.note(&format!("  {}", visible(sentence)));
         }
     }
     let Task {
@@ -369,7 +371,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         ..
     } = task;
     let first = submission(main, &directory, &variables, settings)?;
-    let ended = engine::run(&jobs, first, &stops, &mut screen)
+    let ended = engine::run(&jobs, first, &settings.what, &stops, &mut screen)
         .await
         .map_err(refused)?;
     // The signal that came after the end stopped nothing.
@@ -379,12 +381,12 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         variables.insert("CI_JOB_STATUS".to_owned(), status(&ended).to_owned());
         let mut after = submission(entry(after, "job"), &directory, &variables, settings)?;
         after.timeout = Some(AFTER_SCRIPT_TIMEOUT);
-        let after = engine::run(&jobs, after, &stops, &mut screen)
+        let after = engine::run(&jobs, after, "after_script", &stops, &mut screen)
             .await
             .map_err(refused)?;
         if !after.ending.is_success() {
             // As in CI, what it comes to does not count.
-            screen.note(&report::harmless(&format!(
+            screen.note(&visible(&format!(
                 "warning: after_script: {}",
                 after.message
             )));

@@ -28,10 +28,11 @@ fn failing(text: &str) -> Place {
 
 #[tokio::test]
 async fn the_card_of_a_failure_comes_last_and_says_where_and_why() {
-    let place = failing("printf '\\033[31mred\\033[0m\\n'; echo 'x.c:1: no' >&2; exit 3");
+    let place = failing("printf '\\033[31mred\\033[0m\\n' >&2; echo 'x.c:1: no' >&2; exit 3");
     let ran = place.run(&["it"]).await;
     assert_eq!(ran.status.code(), Some(1));
     expect![[r#"
+        [31mred[0m
         x.c:1: no
         error: step build > compile failed (exit status 3) after T
           what: exec: exit status 3
@@ -43,7 +44,7 @@ async fn the_card_of_a_failure_comes_last_and_says_where_and_why() {
     .assert_eq(&untimed(&ran.err));
     assert_eq!(
         ran.out,
-        "Running step name=before\nbefore\nRunning step name=compile\n\x1b[31mred\x1b[0m\n"
+        "Running step name=before\nbefore\nRunning step name=compile\n"
     );
     let propagated = place.run(&["it", "--propagate-exit"]).await;
     assert_eq!(propagated.status.code(), Some(3));

@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::screen::Screen;
+use crate::cli::visible::visible;
 use crate::clock::Stopwatch;
 use crate::jobs::{Jobs, Life, RefusedJob, RunError, Submission};
 use crate::logfile::LogReader;
@@ -107,7 +108,7 @@ impl Stops {
     }
 }
 
-/// Runs a job to its end, its log on `screen`.
+/// Runs a job to its end, its log on `screen`; `what` is what progress calls it before its first step.
 ///
 /// # Errors
 ///
@@ -115,6 +116,7 @@ impl Stops {
 pub(super) async fn run<O: Write, E: Write>(
     jobs: &Arc<Jobs>,
     mut submission: Submission,
+    what: &str,
     stops: &Stops,
     screen: &mut Screen<O, E>,
 ) -> Result<Ended, RunError> {
@@ -128,7 +130,11 @@ pub(super) async fn run<O: Write, E: Write>(
     let log = jobs.log(&id).await.map_err(gone)?;
 
     let passing = tokio::spawn(stops.clone().pass_on(Arc::clone(jobs), id.clone()));
-    let broken = follow(&log, &walk, stops, grace, clock, screen).await;
+    let progress = || {
+        let path = path_text(&walk.borrow().path);
+        if path.is_empty() { visible(what) } else { path }
+    };
+    let broken = follow(&log, progress, stops, grace, clock, screen).await;
     passing.abort();
 
     let view = jobs.status(&id).await;
@@ -162,7 +168,7 @@ pub(super) async fn run<O: Write, E: Write>(
 /// Shows the log until it ends; returns why it ended too early, if it did.
 async fn follow<O: Write, E: Write>(
     log: &LogReader,
-    walk: &watch::Receiver<Walk>,
+    progress: impl Fn() -> String,
     stops: &Stops,
     grace: Duration,
     clock: Stopwatch,
@@ -193,8 +199,7 @@ async fn follow<O: Write, E: Write>(
             _ = rounds.tick(), if screen.has_progress() => {}
         }
         if screen.has_progress() {
-            let path = path_text(&walk.borrow().path);
-            screen.progress(&path, clock.at().since_zero());
+            screen.progress(&progress(), clock.at().since_zero());
         }
     }
     screen.log_ended();

@@ -379,10 +379,15 @@ impl<'a> File<'a> {
                 merged.push((key.clone(), node.clone()));
                 continue;
             };
-            let joined = match (object(&merged[index].1), object(node)) {
+            // GitLab puts references in first; one that leads nowhere is told where it is used.
+            let under = self.referenced(&merged[index].1);
+            let under = under.as_ref().unwrap_or(&merged[index].1);
+            let target = self.referenced(node);
+            let target = target.as_ref().unwrap_or(node);
+            let joined = match (object(under), object(target)) {
                 (Some(under), Some(over)) => Node {
                     content: Content::Mapping(self.merge(under.to_vec(), over)?.into()),
-                    ..node.clone()
+                    ..target.clone()
                 },
                 _ => node.clone(),
             };

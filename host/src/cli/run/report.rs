@@ -10,12 +10,16 @@ use stephost_job::Ending;
 
 use super::engine::{Ended, path_text};
 use super::exit;
+use crate::cli::visible::visible;
 
 /// Most lines of a step that a card repeats.
 const LINES_MAX: usize = 10;
 
 /// Most characters of such a line.
 const LINE_CHARS_MAX: usize = 200;
+
+/// What stands for a tab.
+const TAB: &str = "    ";
 
 /// The name and version of the JSON document.
 const SCHEMA: &str = "stephost.run/1";
@@ -120,7 +124,7 @@ pub(super) fn outputs(ended: &Ended) -> String {
     for (name, value) in &ended.outputs {
         // Writing to a String cannot fail.
         let _ = match value {
-            Some(value) => writeln!(text, "output {name} = {}", harmless(&value.to_string())),
+            Some(value) => writeln!(text, "output {name} = {}", visible(&value.to_string())),
             None => writeln!(text, "output {name} is sensitive"),
         };
     }
@@ -132,7 +136,7 @@ pub(super) fn card(what: &str, ended: &Ended) -> String {
     let kind = Kind::of(&ended.ending);
     let mut text = String::new();
     let place = match path_text(&ended.path) {
-        path if path.is_empty() => harmless(what),
+        path if path.is_empty() => visible(what),
         path => format!("step {path}"),
     };
     let status = exit_status(&ended.ending)
@@ -143,7 +147,7 @@ pub(super) fn card(what: &str, ended: &Ended) -> String {
         kind.title(),
         duration(ended)
     );
-    let _ = writeln!(text, "  what: {}", harmless(&message(ended)));
+    let _ = writeln!(text, "  what: {}", visible(&message(ended)));
     let lines = last_lines(&ended.tail);
     if !lines.is_empty() {
         let _ = writeln!(text, "  its last lines:");
@@ -227,27 +231,11 @@ fn last_lines(text: &[u8]) -> Vec<String> {
             let line = last.unwrap_or_default().trim_end();
             let cut: String = line.chars().take(LINE_CHARS_MAX).collect();
             let dots = if cut.len() < line.len() { "…" } else { "" };
-            format!("{}{dots}", harmless(&cut))
+            format!("{}{dots}", visible(&cut.replace('\t', TAB)))
         })
         .filter(|line| !line.is_empty())
         .collect();
     lines[lines.len().saturating_sub(LINES_MAX)..].to_vec()
-}
-
-/// `text` with an escape for everything that would act on a terminal instead of being shown on it.
-pub(super) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        let acts = letter != '\t'
-            && (letter.is_control()
-                || matches!(letter, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'));
-        if acts {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Arbitrary bytes never harm a reader: fuzz targets, run here as plain tests with a bounded number of inputs.
 
-use stephost_steps::{Body, DocumentError, Reference, Strictness, parse};
+use stephost_steps::{Body, DocumentError, Reference, Strictness, parse, read_documents};
 
 /// Holds for every text and strictness; what is strictly good is good on the wire too.
 fn read_both_ways(text: &[u8]) {
@@ -15,6 +15,10 @@ fn read_both_ways(text: &[u8]) {
         .flatten()
     {
         is_one_short_line(error, text);
+    }
+    if let Err(error) = read_documents("steps", text, 3) {
+        is_one_short_line(&error, text);
+        assert!(wire.is_err(), "tags are all that is taken in addition");
     }
     if let Ok(parsed) = wire
         && let Body::Exec(exec) = parsed.function.definition.body

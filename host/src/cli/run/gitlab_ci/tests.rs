@@ -125,14 +125,15 @@ fn a_job_takes_over_what_it_extends_key_by_key_and_lists_as_a_whole() {
 #[test]
 fn a_reference_stands_for_what_it_names() {
     check(
-        ".s:\n  script: [one, !reference [.t, script]]\n.t:\n  script: two\n.v: {variables: {A: x}}\n\
-         job:\n  variables: !reference [.v, variables]\n  script:\n    - !reference [.s, script]\n    - three\n",
+        ".b: {variables: {A: b, B: b}, script: !reference [.gone, script]}\n.s:\n  script: [one, !reference [.t, script]]\n.t:\n  script: two\n.v: {variables: {A: x}}\n\
+         job:\n  extends: .b\n  variables: !reference [.v, variables]\n  script:\n    - !reference [.s, script]\n    - three\n",
         expect![[r#"
             commands:
                 one
                 two
                 three
             A=x
+            B=b
         "#]],
     );
 }
