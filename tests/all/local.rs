@@ -4,6 +4,7 @@
 mod ci;
 mod endings;
 mod inputs;
+mod page;
 mod terminal;
 
 use std::path::Path;
