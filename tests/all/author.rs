@@ -48,7 +48,7 @@ fn every_command_of_the_authoring_page_runs_and_makes_a_builtin() {
     let script = blocks
         .join("\n")
         .replacen("cargo test", &format!("{prepared}cargo test"), 1);
-    let path = std::env::var("PATH").expect("there is a PATH");
+    let path = std::env::var_os("PATH").expect("there is a PATH");
     let dir = installed
         .program()
         .parent()
@@ -59,7 +59,7 @@ fn every_command_of_the_authoring_page_runs_and_makes_a_builtin() {
     shell
         .args(["-eu", "-c", &script])
         .current_dir(place.path())
-        .env("PATH", format!("{}:{path}", dir.display()))
+        .env("PATH", format!("{}:{}", dir.display(), path.display()))
         .env("LOCK", lock)
         .env("KEPT", &kept)
         .env("CARGO_NET_OFFLINE", "true")

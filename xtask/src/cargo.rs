@@ -80,7 +80,7 @@ pub(crate) fn guest(package: &str) -> PathBuf {
 }
 
 /// Where cargo puts what it builds. This program lies in `TARGET/debug`.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.ancestors()
         .nth(2)
