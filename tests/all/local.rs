@@ -339,7 +339,7 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
     std::fs::OpenOptions::new()
         .write(true)
         .open(place.work.path().join("huge.wasm"))
-        .and_then(|file| file.set_len(1 << 40))
+        .and_then(|file| file.set_len(1 << 33))
         .expect("a sparse file can be made");
     place.file("loop/x", "");
     for fifo in ["fifo.yml", "loop/func.yml", "fifo.wasm"] {
