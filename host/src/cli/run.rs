@@ -349,7 +349,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
     let jobs = Arc::new(Jobs::new(Arc::new(functions)));
-    let stops = Stops::listen()
+    let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;
     let mut screen = Screen::of_program(arguments.json);
@@ -376,7 +376,9 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         .map_err(refused)?;
     // The signal that came after the end stopped nothing.
     let signal = stops.code();
-    if let Some(after) = after {
+    let told = stops.settle();
+    // Who interrupts twice wants to be gone.
+    if let Some(after) = after.filter(|_| told < 2) {
         screen.note("after_script:");
         variables.insert("CI_JOB_STATUS".to_owned(), status(&ended).to_owned());
         let mut after = submission(entry(after, "job"), &directory, &variables, settings)?;

@@ -98,11 +98,11 @@ async fn a_script_runs_as_one_in_its_classic_form_and_after_script_runs_in_any_c
 }
 
 #[tokio::test]
-async fn after_script_runs_after_an_interrupt_too() {
+async fn after_script_runs_after_an_interrupt_but_not_after_two() {
     let place = Place::new();
     place.file(
         ".gitlab-ci.yml",
-        "job:\n  script: [\"echo ready; sleep 300 & wait\"]\n  after_script: [echo $CI_JOB_STATUS]\n",
+        "job:\n  script: [\"sleep 300 & echo ready; wait\"]\n  after_script: [echo $CI_JOB_STATUS]\n",
     );
     let mut started = place.start(&[".gitlab-ci.yml#job"]);
     started.wait_for("ready").await;
@@ -110,6 +110,20 @@ async fn after_script_runs_after_an_interrupt_too() {
     let ran = started.ended().await;
     assert_eq!(ran.status.code(), Some(130), "{}", ran.err);
     assert!(ran.out.ends_with("\ncanceled\n"), "{}", ran.out);
+
+    place.file(
+        ".gitlab-ci.yml",
+        "job:\n  script: [\"trap 'echo refused' TERM; echo ready; while :; do sleep 300 & wait; done\"]\n  \
+         after_script: [echo $CI_JOB_STATUS]\n",
+    );
+    let mut started = place.start(&[".gitlab-ci.yml#job", "--grace", "1h"]);
+    started.wait_for("ready").await;
+    started.signal(Signal::INT);
+    started.wait_for("refused").await;
+    started.signal(Signal::INT);
+    let ran = started.ended().await;
+    assert_eq!(ran.status.code(), Some(130), "{}", ran.err);
+    assert!(ran.out.ends_with("refused\n"), "{}", ran.out);
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ pub(super) struct Ended {
 #[derive(Clone)]
 pub(super) struct Stops {
     heard: watch::Receiver<Heard>,
+    /// How many of them were for jobs that are over.
+    settled: u32,
 }
 
 /// What was heard so far.
@@ -86,7 +88,7 @@ impl Stops {
                 }
             });
         }
-        Ok(Stops { heard })
+        Ok(Stops { heard, settled: 0 })
     }
 
     /// The exit code of the signal that came first, if one came.
@@ -94,17 +96,36 @@ impl Stops {
         self.heard.borrow().code
     }
 
-    /// Passes what is heard from now on to a job: the first asks, the second hurries.
+    /// Waits until somebody asks, or asks again; returns how often that is.
+    async fn asked(&mut self, before: u32) -> u32 {
+        let settled = self.settled;
+        let asked = self.heard.wait_for(|heard| heard.times - settled > before);
+        let times = asked.await.ok().map(|heard| heard.times - settled);
+        match times {
+            Some(times) => times,
+            // Nobody listens any more, so nobody asks.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Passes on to a job what was heard since the last one: the first signal asks, the second hurries.
     async fn pass_on(mut self, jobs: Arc<Jobs>, id: JobId) {
-        let before = self.heard.borrow_and_update().times;
-        while self.heard.changed().await.is_ok() {
-            let times = self.heard.borrow_and_update().times - before;
-            // A job that is gone needs no stop. Two signals may be seen as one change.
+        let mut times = 0;
+        loop {
+            // Two signals may be seen as one change.
+            times = self.asked(times).await;
+            // A job that is gone needs no stop.
             let _ = jobs.cancel(&id).await;
             if times > 1 {
                 let _ = jobs.hurry(&id).await;
             }
         }
+    }
+
+    /// Takes what was heard so far as meant for the job that is over. Returns how often it was told to end.
+    pub(super) fn settle(&mut self) -> u32 {
+        let times = self.heard.borrow().times;
+        times - std::mem::replace(&mut self.settled, times)
     }
 }
 
@@ -175,8 +196,8 @@ async fn follow<O: Write, E: Write>(
     screen: &mut Screen<O, E>,
 ) -> Option<String> {
     let mut pieces = std::pin::pin!(log.follow(LogOffset::START));
-    let mut heard = stops.heard.clone();
-    let before = heard.borrow_and_update().times;
+    let mut stops = stops.clone();
+    let mut times = 0;
     let mut rounds = tokio::time::interval(ROUND);
     let mut broken = None;
     loop {
@@ -189,8 +210,9 @@ async fn follow<O: Write, E: Write>(
                 }
                 None => break,
             },
-            Ok(()) = heard.changed() => {
-                screen.note(&if heard.borrow_and_update().times - before > 1 {
+            asked = stops.asked(times) => {
+                times = asked;
+                screen.note(&if times > 1 {
                     "killing what runs".to_owned()
                 } else {
                     format!("stopping: what runs has {grace:?} to end; a second interrupt kills it")
