@@ -4,7 +4,10 @@
 //! stderr for everything else. Under `steps` nothing but the contract's bytes is written.
 
 mod bootstrap;
+mod check;
+mod excerpt;
 pub(crate) mod exit;
+mod explain;
 mod new;
 mod policy;
 mod proxy;
@@ -17,6 +20,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use exit::Failure;
@@ -56,6 +60,13 @@ enum Command {
         /// Depend on the SDK in this directory, instead of a copy in the project
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
+    },
+    /// Find everything that is wrong with functions and policies, without running anything
+    Check(check::CheckArguments),
+    /// Say what a code such as S003 means, or list all of them
+    Explain {
+        /// The code, as `check` shows it
+        code: Option<String>,
     },
     /// Show and check what builtins may do
     #[command(subcommand, arg_required_else_help = true)]
@@ -136,6 +147,8 @@ pub(crate) fn run() -> u8 {
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
         Command::Run { file, inputs } => run::run(&file, &inputs),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
@@ -144,6 +157,16 @@ pub(crate) fn run() -> u8 {
     match done {
         Ok(code) => code,
         Err(failure) => exit::report(&failure),
+    }
+}
+
+/// Writes a result. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
+            .context("writing the result")
+            .map_err(Failure::cannot_create),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

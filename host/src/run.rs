@@ -36,8 +36,9 @@ use tokio::time::Instant;
 
 use crate::logfile::LogWriter;
 
-pub(crate) use builtin::Functions;
+pub(crate) use builtin::{Functions, spec_of};
 pub(crate) use environment::{Environment, name_fault};
+pub(crate) use fetch::LocalFiles;
 
 use scope::StepScope;
 use workspace::Workspace;

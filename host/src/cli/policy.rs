@@ -3,17 +3,17 @@
 //! What is wrong with a file is shown in its own lines, on stderr, in colour where a person looks at it. The
 //! result is on stdout: the resolved policy is itself a policy file.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use anyhow::Context as _;
+use annotate_snippets::Renderer;
 use clap::Subcommand;
 use serde_json::Value;
 use stephost_policy::PolicyError;
 
+use super::excerpt::{self, Finding};
 use super::exit::{self, Failure};
+use super::print;
 use crate::config::{self, LoadedPolicy, PolicyFileError};
 
 #[derive(Debug, Subcommand)]
@@ -117,7 +117,7 @@ fn refused(error: PolicyFileError) -> u8 {
     match error {
         PolicyFileError::Invalid { path, text, error } => {
             let path = path.to_string_lossy();
-            let excerpts = excerpts(&Renderer::styled(), &path, &text, &error);
+            let excerpts = excerpts(&excerpt::renderer(), &path, &text, &error);
             // Colours are taken out where nobody sees them; that nobody reads changes nothing.
             let _ = anstream::stderr().write_all(excerpts.as_bytes());
             exit::CONFIG
@@ -130,33 +130,10 @@ fn refused(error: PolicyFileError) -> u8 {
 
 /// Every problem with the lines that it is about.
 fn excerpts(renderer: &Renderer, path: &str, text: &str, error: &PolicyError) -> String {
-    let mut shown = String::new();
-    for problem in error.problems() {
-        let (message, help) = (problem.message(), problem.help());
-        let mut snippet = Snippet::source(text)
-            .path(path)
-            .annotation(AnnotationKind::Primary.span(problem.span()));
-        if let Some((span, what)) = problem.related() {
-            snippet = snippet.annotation(AnnotationKind::Context.span(span).label(what));
-        }
-        let mut group = Level::ERROR.primary_title(message).element(snippet);
-        if let Some(help) = help {
-            group = group.element(Level::HELP.message(help));
-        }
-        // Writing to a String cannot fail.
-        let _ = writeln!(shown, "{}\n", renderer.render(&[group]));
-    }
-    shown
-}
-
-/// Writes a result. A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error)
-            .context("writing the result")
-            .map_err(Failure::cannot_create),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    let problems = error.problems().map(Finding::from);
+    problems
+        .map(|problem| excerpt::excerpt(renderer, path, text, &problem))
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) enum Target {
 }
 
 /// Definition files of this machine.
-struct LocalFiles;
+pub(crate) struct LocalFiles;
 
 impl Files for LocalFiles {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileFault> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stephost_expr::ExpressionError;
 
+use crate::code::Code;
 use crate::limits::{
     ALIASED_BYTES_MAX, ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX, SOURCE_NAME_BYTES_MAX,
     TEXT_BYTES_MAX,
@@ -22,6 +23,7 @@ pub struct DocumentError {
     source_name: Arc<str>,
     place: Place,
     message: Box<str>,
+    code: &'static str,
 }
 
 impl DocumentError {
@@ -31,7 +33,13 @@ impl DocumentError {
             source_name,
             place: problem.place,
             message,
+            code: problem.fault.code(),
         }
+    }
+
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> &'static str {
+        self.code
     }
 
     /// Returns where the text is wrong.
@@ -125,7 +133,7 @@ pub(crate) enum Fault {
     #[error("an alias stands inside the value it names")]
     AliasLoop,
     #[error("key {key} is given twice")]
-    DuplicateKey { key: Quoted },
+    DuplicateKey { key: Quoted, first: Option<Place> },
     #[error("a key must be a plain word or a string, not {found}")]
     KeyShape { found: &'static str },
     #[error("`<<` takes an object or an array of objects")]
@@ -216,6 +224,102 @@ pub(crate) enum Fault {
     Expression(ExpressionError),
     #[error(transparent)]
     Reference(ReferenceError),
+}
+
+/// A fault in the parts that an excerpt shows: what is wrong, what to do, and the word that would be right.
+pub(crate) struct Told {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) word: Option<String>,
+}
+
+impl Fault {
+    /// Returns the code under which the fault is explained.
+    pub(crate) fn code(&self) -> &'static str {
+        let code = match self {
+            Self::NotUtf8 | Self::ControlCharacter { .. } => Code::Y001,
+            Self::Syntax(_) => Code::Y002,
+            Self::DuplicateKey { .. } => Code::Y003,
+            Self::TextTooLong { .. } | Self::TooDeep | Self::TooManyNodes | Self::AliasBomb => {
+                Code::Y004
+            }
+            Self::AliasLoop => Code::Y005,
+            Self::KeyShape { .. } => Code::Y006,
+            Self::MergeShape => Code::Y007,
+            Self::Tag { .. } => Code::Y008,
+            Self::NotFinite { .. } => Code::Y009,
+            Self::DocumentCount { .. } | Self::EmptyDocument { .. } => Code::S001,
+            Self::Shape { .. } | Self::CommandShape { .. } | Self::OutputsWord { .. } => Code::S002,
+            Self::UnknownKey { .. } => Code::S003,
+            Self::Missing { .. } => Code::S004,
+            Self::Empty { .. } => Code::S005,
+            Self::Conflict { .. } => Code::S006,
+            Self::Name { .. } => Code::S007,
+            Self::UnknownType { .. } => Code::S008,
+            Self::DefaultType { .. } => Code::S009,
+            Self::DelegateNotDeclared | Self::DelegateMissing | Self::DelegateUnknown { .. } => {
+                Code::S010
+            }
+            Self::NotForExec { .. } => Code::S011,
+            Self::NotInItem { .. } => Code::S012,
+            Self::CancelTimeout { .. } => Code::S013,
+            Self::FileName { .. } => Code::R005,
+            Self::Expression(error) => return error.fault().code().as_str(),
+            Self::Reference(error) => return error.code(),
+        };
+        code.as_str()
+    }
+
+    /// Takes the advice out of the message.
+    pub(crate) fn told(&self) -> Told {
+        let plain = |fault: &Self| Told {
+            message: fault.to_string(),
+            help: None,
+            word: None,
+        };
+        let advised = |fault: &Self, advice: &Advice| match advice {
+            Advice::Nothing => plain(fault),
+            Advice::Nearest(key) => Told {
+                help: Some(format!("did you mean `{key}`?")),
+                word: Some((*key).to_owned()),
+                ..plain(fault)
+            },
+            Advice::Belongs(place) => Told {
+                help: Some(format!("it belongs {place}")),
+                ..plain(fault)
+            },
+        };
+        match self {
+            Self::UnknownKey { key, advice } => {
+                let (key, nothing) = (key.clone(), Advice::Nothing);
+                let bare = Self::UnknownKey {
+                    key,
+                    advice: nothing,
+                };
+                advised(&bare, advice)
+            }
+            Self::UnknownType { found, advice } => {
+                let (found, nothing) = (found.clone(), Advice::Nothing);
+                let bare = Self::UnknownType {
+                    found,
+                    advice: nothing,
+                };
+                advised(&bare, advice)
+            }
+            Self::DelegateUnknown { name, nearest } => Told {
+                help: nearest.as_ref().map(|near| format!("did you mean {near}?")),
+                ..plain(&Self::DelegateUnknown {
+                    name: name.clone(),
+                    nearest: None,
+                })
+            },
+            Self::Expression(error) => Told {
+                message: error.fault().to_string(),
+                ..plain(self)
+            },
+            other => plain(other),
+        }
+    }
 }
 
 /// What a message talks about: a fixed key, or a name that the text made up.

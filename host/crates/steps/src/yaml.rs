@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+use crate::document::Notes;
 use crate::error::{Fault, Problem};
 use crate::limits::{ALIASED_BYTES_MAX, ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX};
 use crate::place::Place;
@@ -51,6 +52,11 @@ pub(crate) struct Key {
 }
 
 impl Scalar {
+    /// Returns whether the text decides by itself what it means: neither quotes nor a tag say that it is a string.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.string
+    }
+
     /// Returns what the scalar means when nobody expects a certain type.
     pub(crate) fn meaning(&self) -> Meaning {
         if self.string {
@@ -90,14 +96,14 @@ pub(crate) struct Stream {
 }
 
 /// Reads up to `documents_max` documents of `text` and stops there.
-pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> {
+pub(crate) fn read(text: &str, documents_max: usize, notes: &mut Notes) -> Result<Stream, Problem> {
     let options = granit_parser::options! {
         // One more than ours, so that the depth is refused in our words.
         flow_nesting_limit: DEPTH_MAX + 1,
         block_nesting_limit: DEPTH_MAX + 1,
         emit_comments: false,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(notes);
     let mut stream = Stream {
         documents: Vec::new(),
         surplus: None,
@@ -105,8 +111,8 @@ pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> 
     };
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| syntax(&error))?;
-        let place = Place::of_marker(&span.start);
-        stream.end = place;
+        let place = Place::of_span(&span);
+        stream.end = Place::of_marker(&span.start);
         match event {
             Event::StreamEnd => break,
             Event::DocumentStart(..) if stream.documents.len() == documents_max => {
@@ -125,14 +131,14 @@ pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> 
                 builder.scalar(place, text, style, anchor, tag.as_deref())?;
             }
             Event::SequenceStart(_, anchor, tag) => {
-                refuse_tag(place, tag.as_deref(), "seq")?;
+                builder.refuse_tag(place, tag.as_deref(), "seq")?;
                 builder.open(place, anchor, Holding::Sequence(Vec::new()))?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                refuse_tag(place, tag.as_deref(), "map")?;
+                builder.refuse_tag(place, tag.as_deref(), "map")?;
                 builder.open(place, anchor, Holding::mapping())?;
             }
-            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+            Event::SequenceEnd | Event::MappingEnd => builder.close(place)?,
             Event::Alias(anchor) => builder.alias(place, anchor)?,
             // The stream's start says nothing; comments and metadata are switched off above. The enum is open: what
             // a later parser adds is metadata too, or it would break every reader of today's events.
@@ -148,16 +154,6 @@ fn syntax(error: &granit_parser::ScanError) -> Problem {
         kind => Fault::Syntax(kind.clone()),
     };
     Problem::new(Place::of_marker(error.marker()), fault)
-}
-
-/// Refuses a tag on a collection, except the one that says what it is anyway.
-fn refuse_tag(place: Place, tag: Option<&Tag>, own: &str) -> Result<(), Problem> {
-    match tag {
-        Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
-            Err(unsupported(place, tag))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn unsupported(place: Place, tag: &Tag) -> Problem {
@@ -215,8 +211,8 @@ impl Holding {
 }
 
 /// Puts events together. A stack of frames instead of recursion: depth costs heap, and little of it.
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    notes: &'a mut Notes,
     frames: Vec<Frame>,
     root: Option<Node>,
     /// Finished anchored values by the parser's id, which counts from 1.
@@ -226,7 +222,29 @@ struct Builder {
     aliased_bytes: usize,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
+    fn new(notes: &'a mut Notes) -> Self {
+        Self {
+            notes,
+            frames: Vec::new(),
+            root: None,
+            anchors: Vec::new(),
+            nodes: 0,
+            aliased_nodes: 0,
+            aliased_bytes: 0,
+        }
+    }
+
+    /// Refuses a tag on a collection, except the one that says what it is anyway.
+    fn refuse_tag(&mut self, place: Place, tag: Option<&Tag>, own: &str) -> Result<(), Problem> {
+        match tag {
+            Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
+                self.notes.hold(unsupported(place, tag))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn start_document(&mut self) {
         self.frames.clear();
         self.root = None;
@@ -256,7 +274,7 @@ impl Builder {
                     Meaning::Text => false,
                 };
                 if !fits {
-                    return Err(unsupported(place, tag));
+                    self.notes.hold(unsupported(place, tag))?;
                 }
                 false
             }
@@ -298,7 +316,7 @@ impl Builder {
             if !string && text == "<<" {
                 *merge = Some((place, entries.len()));
             }
-            *pending = Some(key(place, scalar.text, keys)?);
+            *pending = Some(key(place, scalar.text, keys, entries, self.notes)?);
             return Ok(());
         }
         let node = Node {
@@ -339,7 +357,8 @@ impl Builder {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Problem> {
+    /// `last` is where its end is: the bracket, or nothing at all.
+    fn close(&mut self, last: Place) -> Result<(), Problem> {
         let Some(frame) = self.frames.pop() else {
             return Ok(());
         };
@@ -350,11 +369,19 @@ impl Builder {
                 keys,
                 merge: Some((place, at)),
                 ..
-            } => Content::Mapping(merged(entries, keys, place, at)?.into()),
+            } => Content::Mapping(merged(entries, keys, place, at, self.notes)?.into()),
             Holding::Mapping { entries, .. } => Content::Mapping(entries.into()),
         };
+        // In brackets it reaches to the last one. A block is shown by its first key, or by its first dash.
+        let end = match &content {
+            _ if !last.bytes().is_empty() => last.end(),
+            Content::Mapping(entries) => entries
+                .first()
+                .map_or(frame.place.end(), |(key, _)| key.place.end()),
+            Content::Sequence(_) | Content::Scalar(_) => frame.place.end(),
+        };
         let node = Node {
-            place: frame.place,
+            place: frame.place.until(end),
             content,
         };
         self.finish(
@@ -391,13 +418,19 @@ impl Builder {
                 ));
             };
             if let Some(Frame {
-                holding: Holding::Mapping { pending, keys, .. },
+                holding:
+                    Holding::Mapping {
+                        pending,
+                        keys,
+                        entries,
+                        ..
+                    },
                 bytes,
                 ..
             }) = self.frames.last_mut()
             {
                 *bytes += measured.bytes;
-                *pending = Some(key(place, scalar.text, keys)?);
+                *pending = Some(key(place, scalar.text, keys, entries, self.notes)?);
             }
             return Ok(());
         }
@@ -455,17 +488,23 @@ fn remember(anchors: &mut Vec<Option<Measured>>, anchor: usize, measured: Measur
     anchors[anchor] = Some(measured);
 }
 
-fn key(place: Place, text: Rc<str>, keys: &mut HashSet<Rc<str>>) -> Result<Key, Problem> {
+fn key(
+    place: Place,
+    text: Rc<str>,
+    keys: &mut HashSet<Rc<str>>,
+    entries: &[(Key, Node)],
+    notes: &mut Notes,
+) -> Result<Key, Problem> {
     if text.is_empty() {
         return Err(Problem::new(place, Fault::KeyShape { found: "nothing" }));
     }
     if !keys.insert(Rc::clone(&text)) {
-        return Err(Problem::new(
-            place,
-            Fault::DuplicateKey {
-                key: Quoted::new(&text),
-            },
-        ));
+        let first = entries.iter().find(|(key, _)| key.text == text);
+        let fault = Fault::DuplicateKey {
+            key: Quoted::new(&text),
+            first: first.map(|(key, _)| key.place),
+        };
+        notes.hold(Problem::new(place, fault))?;
     }
     Ok(Key { text, place })
 }
@@ -476,6 +515,7 @@ fn merged(
     mut keys: HashSet<Rc<str>>,
     place: Place,
     at: usize,
+    notes: &mut Notes,
 ) -> Result<Vec<(Key, Node)>, Problem> {
     if at >= entries.len() {
         return Ok(entries);
@@ -484,11 +524,15 @@ fn merged(
     let sources = match &value.content {
         Content::Mapping(_) => std::slice::from_ref(&value),
         Content::Sequence(items) => items,
-        Content::Scalar(_) => return Err(Problem::new(place, Fault::MergeShape)),
+        Content::Scalar(_) => {
+            notes.hold(Problem::new(place, Fault::MergeShape))?;
+            &[]
+        }
     };
     for source in sources {
         let Content::Mapping(brought) = &source.content else {
-            return Err(Problem::new(source.place, Fault::MergeShape));
+            notes.hold(Problem::new(source.place, Fault::MergeShape))?;
+            continue;
         };
         for (key, node) in brought.iter() {
             if keys.insert(Rc::clone(&key.text)) {

@@ -1,0 +1,605 @@
+//! One file, seen with what it calls: expressions, inputs, outputs, and the look of values.
+//!
+//! Walks the YAML and not the definition: every key and value knows its place there, and an item that is half wrong
+//! is still looked at. Shapes that do not fit are passed over; the strict reading told of them.
+//! Called by: `check`.
+
+use std::collections::BTreeMap;
+
+use stephost_expr::{Access, Fault, Kind, Segment, Template};
+
+use super::{
+    Checker, Finding, Findings, Item, Nothing, Severity, Target, Unit, aim, call_of, entries,
+    entry, items_of, text, traps,
+};
+use crate::code::Code;
+use crate::name::Name;
+use crate::nearest::nearest;
+use crate::place::Place;
+use crate::quoted::Quoted;
+use crate::spec::{InputError, OutputError, Outputs, Parameter, Spec, ValueType, type_word};
+use crate::yaml::{Content, Meaning, Node};
+
+/// The names that every expression sees (contract 4.2), functions among them.
+const NAMES: [&str; 11] = [
+    "inputs", "env", "job", "vars", "steps", "work_dir", "func_dir", "step_dir", "str", "num",
+    "bool",
+];
+
+/// The names that the expressions of a leaf see besides: `exec`, and the text of a `script`.
+const FILES: [&str; 2] = ["output_file", "export_file"];
+
+/// Looks at the unit `at` of a checker that has followed every reference.
+pub(super) fn look(checker: &Checker<'_>, at: usize, findings: &mut Findings) {
+    let unit = &checker.units[at];
+    let Some(documents) = &unit.documents else {
+        return;
+    };
+    let mut names = BTreeMap::<&str, Vec<usize>>::new();
+    for (index, item) in unit.items.iter().enumerate() {
+        if let Some(name) = &item.name {
+            names.entry(name).or_default().push(index);
+        }
+    }
+    let mut looker = Looker {
+        checker,
+        unit,
+        names,
+        all_named: unit.items.iter().all(|item| item.name.is_some()),
+        findings,
+    };
+    looker.spec(&documents.spec);
+    looker.definition(&documents.definition);
+}
+
+struct Looker<'c, 'f> {
+    checker: &'c Checker<'c>,
+    unit: &'c Unit,
+    /// The items by name, each list ascending.
+    names: BTreeMap<&'c str, Vec<usize>>,
+    /// Whether no item is without a name, so that an unknown name is really unknown.
+    all_named: bool,
+    findings: &'f mut Findings,
+}
+
+/// What expressions at one place see.
+#[derive(Clone, Copy)]
+struct View {
+    /// How many of the items have run.
+    items: usize,
+    /// Whether there are files for outputs and exports.
+    files: bool,
+}
+
+/// What is known of a value before a run.
+#[derive(Default)]
+struct Foreseen {
+    kind: Option<Kind>,
+    sensitive: bool,
+}
+
+impl From<Kind> for Foreseen {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind: Some(kind),
+            sensitive: false,
+        }
+    }
+}
+
+impl<'c> Looker<'c, '_> {
+    fn spec(&mut self, document: &Node) {
+        let Some((_, spec)) = entry(document, "spec") else {
+            return;
+        };
+        for kind in ["inputs", "outputs"] {
+            let Some((_, parameters)) = entry(spec, kind) else {
+                continue;
+            };
+            for (_, parameter) in entries(parameters) {
+                let ty = entry(parameter, "type").and_then(|(_, ty)| text(ty));
+                let ty = ty.and_then(|word| ValueType::parse(word));
+                if let Some((_, default)) = entry(parameter, "default")
+                    && ty.is_none_or(|ty| ty.accepts_kind(kind_of(default)))
+                {
+                    self.traps(default, ty);
+                }
+            }
+        }
+    }
+
+    fn definition(&mut self, definition: &Node) {
+        let exec = entry(definition, "exec");
+        let view = View {
+            items: 0,
+            files: exec.is_some(),
+        };
+        self.env(definition, view);
+        if let Some((_, exec)) = exec {
+            self.exec(exec, view);
+        }
+        let items = items_of(definition);
+        for (index, node) in items.iter().enumerate() {
+            if let Some(item) = self.unit.items.get(index) {
+                self.item(node, item, index);
+            }
+        }
+        if exec.is_none() {
+            self.outputs(definition, items.len());
+        }
+    }
+
+    fn exec(&mut self, exec: &Node, view: View) {
+        if let Some((_, command)) = entry(exec, "command")
+            && let Content::Sequence(words) = &command.content
+        {
+            for word in words.iter() {
+                self.scalar(word, view);
+            }
+        }
+        if let Some((_, work_dir)) = entry(exec, "work_dir") {
+            self.scalar(work_dir, view);
+        }
+    }
+
+    fn env(&mut self, holder: &Node, view: View) {
+        let Some((_, env)) = entry(holder, "env") else {
+            return;
+        };
+        for (key, value) in entries(env) {
+            self.template(key.place, &key.text, view);
+            self.scalar(value, view);
+        }
+    }
+
+    fn item(&mut self, node: &Node, item: &'c Item, index: usize) {
+        let view = View {
+            items: index,
+            files: false,
+        };
+        self.env(node, view);
+        if let Some((key, call)) = call_of(node)
+            && &*key.text != "action"
+        {
+            let files = &*key.text == "script";
+            self.scalar(call, View { files, ..view });
+        }
+        let given = entry(node, "inputs").map_or(&[][..], |(_, inputs)| entries(inputs));
+        let spec = self.checker.inputs(&item.target);
+        for (key, value) in given {
+            let foreseen = self.tree(value, view);
+            let Some(spec) = spec else {
+                self.traps(value, None);
+                continue;
+            };
+            // A name that is none was told already.
+            let Ok(name) = Name::parse(&key.text) else {
+                continue;
+            };
+            match spec.inputs.get(&name) {
+                Some(parameter) => self.input(name, parameter, value, &foreseen),
+                None => {
+                    let near = nearest(name.as_str(), spec.inputs.keys().map(Name::as_str));
+                    let error = InputError::Unknown {
+                        name,
+                        nearest: None,
+                    };
+                    self.fault(error.code(), key.place, &error)
+                        .push(|finding| finding.meant(key.place, near));
+                }
+            }
+        }
+        let Some(spec) = spec else {
+            return;
+        };
+        let required = spec
+            .inputs
+            .iter()
+            .filter(|(_, input)| input.default.is_none());
+        for (name, _) in required.filter(|(name, _)| !holds(given, name)) {
+            let error = InputError::Missing { name: name.clone() };
+            let place = entry(node, "inputs").map_or(item.place, |(key, _)| key.place);
+            self.fault(error.code(), place, &error)
+                .push(|finding| finding);
+        }
+    }
+
+    fn input(&mut self, name: Name, parameter: &Parameter, value: &Node, foreseen: &Foreseen) {
+        let expected = parameter.ty;
+        match foreseen.kind {
+            Some(kind) if !expected.accepts_kind(kind) => {
+                let found = type_word(kind);
+                let error = InputError::WrongType {
+                    name,
+                    expected,
+                    found,
+                };
+                self.wrong_type(error.code(), &error, value, expected);
+            }
+            _ if foreseen.sensitive && !parameter.sensitive => {
+                let error = InputError::Sensitive { name };
+                self.fault(error.code(), value.place, &error)
+                    .push(|finding| finding);
+            }
+            _ => self.traps(value, Some(expected)),
+        }
+    }
+
+    fn outputs(&mut self, definition: &Node, items: usize) {
+        let view = View {
+            items,
+            files: false,
+        };
+        let given = entry(definition, "outputs");
+        let entries = given.map_or(&[][..], |(_, outputs)| entries(outputs));
+        let declared = match self.unit.spec.as_deref() {
+            Some(Spec {
+                outputs: Outputs::Declared(declared),
+                ..
+            }) => Some(declared),
+            _ => None,
+        };
+        for (key, value) in entries {
+            let foreseen = self.tree(value, view);
+            let name = Name::parse(&key.text).ok();
+            let (Some(declared), Some(name)) = (declared, name) else {
+                self.traps(value, None);
+                continue;
+            };
+            let Some(parameter) = declared.get(&name) else {
+                let near = nearest(name.as_str(), declared.keys().map(Name::as_str));
+                let error = OutputError::Unexpected {
+                    name,
+                    nearest: None,
+                };
+                self.fault(error.code(), key.place, &error)
+                    .push(|finding| finding.meant(key.place, near));
+                continue;
+            };
+            let expected = parameter.ty;
+            match foreseen.kind {
+                Some(kind) if !expected.accepts_kind(kind) => {
+                    let found = type_word(kind);
+                    let error = OutputError::WrongType {
+                        name,
+                        expected,
+                        found,
+                    };
+                    self.wrong_type(error.code(), &error, value, expected);
+                }
+                _ => self.traps(value, Some(expected)),
+            }
+        }
+        // Without `run` nothing is known of the definition.
+        let Some((run, _)) = entry(definition, "run") else {
+            return;
+        };
+        let required = declared.into_iter().flatten();
+        let required = required.filter(|(_, output)| output.default.is_none());
+        for (name, _) in required.filter(|(name, _)| !holds(entries, name)) {
+            let message = format!("output `{name}` has no default and is not given");
+            let place = given.map_or(run.place, |(key, _)| key.place);
+            let finding = Finding::error(Code::S032, place, &message);
+            self.findings.push(finding.help(format!(
+                "write `outputs: {{ {name}: … }}` beside `run`, from the outputs of its steps"
+            )));
+        }
+    }
+
+    fn wrong_type(
+        &mut self,
+        code: &'static str,
+        error: &dyn std::fmt::Display,
+        value: &Node,
+        expected: ValueType,
+    ) {
+        let word = repaired(value, expected);
+        self.fault(code, value.place, error)
+            .push(|finding| match word {
+                Some(word) => finding.help(format!("write {word}")).fix(value.place, word),
+                None => finding,
+            });
+    }
+
+    /// Begins a finding whose text an error of a run has.
+    fn fault(
+        &mut self,
+        code: &'static str,
+        place: Place,
+        error: &dyn std::fmt::Display,
+    ) -> Begun<'_> {
+        Begun {
+            finding: Finding::new(code, Severity::Error, place, &error.to_string()),
+            findings: self.findings,
+        }
+    }
+
+    /// Looks at every expression of a value; returns what is known of it.
+    fn tree(&mut self, node: &Node, view: View) -> Foreseen {
+        match &node.content {
+            Content::Scalar(scalar) if scalar.meaning() == Meaning::Text => {
+                return self.template(node.place, &scalar.text, view);
+            }
+            Content::Scalar(_) => {}
+            Content::Sequence(items) => {
+                for item in items.iter() {
+                    self.tree(item, view);
+                }
+            }
+            Content::Mapping(entries) => {
+                for (_, value) in entries.iter() {
+                    self.tree(value, view);
+                }
+            }
+        }
+        kind_of(node).into()
+    }
+
+    /// Looks at the look of every scalar of a value.
+    fn traps(&mut self, node: &Node, ty: Option<ValueType>) {
+        match &node.content {
+            Content::Scalar(_) => {
+                if let Some(finding) = traps::trap(node, ty) {
+                    self.findings.push(finding);
+                }
+            }
+            Content::Sequence(items) => {
+                for item in items.iter() {
+                    self.traps(item, None);
+                }
+            }
+            Content::Mapping(entries) => {
+                for (_, value) in entries.iter() {
+                    self.traps(value, None);
+                }
+            }
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, view: View) {
+        if let Some(text) = text(node) {
+            self.template(node.place, text, view);
+        }
+    }
+
+    /// Looks at the expressions in the scalar at `whole`; returns what is known of its value.
+    fn template(&mut self, whole: Place, text: &str, view: View) -> Foreseen {
+        if !text.contains("${{") {
+            return Kind::String.into();
+        }
+        let template = match Template::parse(text) {
+            Ok(template) => template,
+            Err(error) => {
+                self.expression(whole, text, error.position(), error.fault());
+                return Foreseen::default();
+            }
+        };
+        // An evaluation without names comes to its value, to a name, or to a mistake that no name mends.
+        let constant = match template.evaluate(&Nothing) {
+            Ok(value) => Some(value.kind()),
+            Err(error) => {
+                if !matches!(error.fault(), Fault::UnknownName { .. }) {
+                    self.expression(whole, text, error.position(), error.fault());
+                }
+                None
+            }
+        };
+        let mut sensitive = false;
+        let mut kind = constant.or_else(|| template.is_text().then_some(Kind::String));
+        for access in template.accesses() {
+            let parameter = self.access(whole, text, &access, view);
+            if let Some(parameter) = parameter.filter(|_| access.is_everything) {
+                sensitive = parameter.sensitive;
+                kind = Some(kind_of_type(parameter.ty));
+            }
+        }
+        Foreseen { kind, sensitive }
+    }
+
+    fn expression(&mut self, whole: Place, text: &str, position: usize, fault: &Fault) {
+        let rest = text.get(position..).unwrap_or_default();
+        let word = rest
+            .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .unwrap_or(rest.len());
+        let bytes = match fault {
+            Fault::Unclosed => "${{".len(),
+            _ => word.max(rest.chars().next().map_or(0, char::len_utf8)),
+        };
+        let place = aim::within(&self.unit.text, whole, text, position, bytes);
+        let code = fault.code().as_str();
+        let message = fault.to_string();
+        self.findings
+            .push(Finding::new(code, Severity::Error, place, &message));
+    }
+
+    /// Looks at one access; returns what is declared of the value that it is, if all of the way is known.
+    fn access(
+        &mut self,
+        whole: Place,
+        text: &str,
+        access: &Access,
+        view: View,
+    ) -> Option<&'c Parameter> {
+        let place = |looker: &Self, segment: &Segment| {
+            let Segment { bytes, .. } = segment;
+            aim::within(&looker.unit.text, whole, text, bytes.start, bytes.len())
+        };
+        let (root, path) = access.path.split_first()?;
+        let files = if view.files { &FILES[..] } else { &[] };
+        let is_known = |name: &str| NAMES.contains(&name) || files.contains(&name);
+        if !is_known(&root.name) {
+            let at = place(self, root);
+            let message = format!("nothing is called {} here", Quoted::new(&root.name));
+            let code = stephost_expr::Code::S107.as_str();
+            let finding = Finding::new(code, Severity::Error, at, &message);
+            let near = nearest(&root.name, NAMES.iter().chain(files).copied());
+            self.findings.push(if FILES.contains(&&*root.name) {
+                finding.help("it is there in `exec` and in the text of a `script` only")
+            } else {
+                finding.meant(at, near)
+            });
+            return None;
+        }
+        let first = path.first()?;
+        match &*root.name {
+            "inputs" => {
+                let spec = self.unit.spec.as_deref()?;
+                let declared = self.declared(&spec.inputs, &first.name);
+                if declared.is_none() && !access.may_miss {
+                    let at = place(self, first);
+                    let name = Quoted::new(&first.name);
+                    let message = format!("the function has no input {name}");
+                    let near = nearest(&first.name, spec.inputs.keys().map(Name::as_str));
+                    let finding = Finding::error(Code::S053, at, &message).meant(at, near);
+                    self.findings.push(match spec.inputs.is_empty() {
+                        true => finding.help("declare it in the first document, below `spec`"),
+                        false => finding,
+                    });
+                }
+                declared.filter(|_| path.len() == 1)
+            }
+            "steps" => {
+                let item = match self.earlier(&first.name, view) {
+                    Some(item) => item,
+                    None => {
+                        if !access.may_miss && self.all_named {
+                            let finding = self.no_step(place(self, first), &first.name, view);
+                            self.findings.push(finding);
+                        }
+                        return None;
+                    }
+                };
+                let outputs = path.get(1)?;
+                if &*outputs.name != "outputs" {
+                    if !access.may_miss {
+                        let at = place(self, outputs);
+                        let message = "a step has nothing but `outputs`";
+                        let finding = Finding::error(Code::S052, at, message);
+                        let name = &outputs.name;
+                        self.findings.push(
+                            finding
+                                .help(format!("write `outputs.{name}` if an output is meant"))
+                                .fix(at, format!("outputs.{name}")),
+                        );
+                    }
+                    return None;
+                }
+                let output = path.get(2)?;
+                let declared = self.checker.outputs(&item.target, 0)?;
+                let found = self.declared(declared, &output.name);
+                if found.is_none() && !access.may_miss {
+                    let at = place(self, output);
+                    let (step, name) = (Quoted::new(&first.name), Quoted::new(&output.name));
+                    let near = nearest(&output.name, declared.keys().map(Name::as_str));
+                    let message = format!("step {step} has no output {name}");
+                    let finding = Finding::error(Code::S052, at, &message).meant(at, near);
+                    self.findings.push(match item.target {
+                        Target::Script => finding.help(
+                            "a script has no outputs: export a variable and read it from `env`, or call a function",
+                        ),
+                        Target::Unit(_) | Target::Builtin(_) | Target::Unknown => finding,
+                    });
+                }
+                found.filter(|_| path.len() == 3)
+            }
+            _ => None,
+        }
+    }
+
+    fn declared(
+        &self,
+        declared: &'c BTreeMap<Name, Parameter>,
+        name: &str,
+    ) -> Option<&'c Parameter> {
+        declared.get(name)
+    }
+
+    /// Returns the last item of this name that has run.
+    fn earlier(&self, name: &str, view: View) -> Option<&'c Item> {
+        let indices = self.names.get(name)?;
+        let before = indices.partition_point(|index| *index < view.items);
+        let last = indices.get(before.checked_sub(1)?)?;
+        self.unit.items.get(*last)
+    }
+
+    fn no_step(&self, at: Place, name: &str, view: View) -> Finding {
+        let shown = Quoted::new(name);
+        let Some(later) = self.names.get(name).and_then(|indices| indices.first()) else {
+            let before = self.names.iter();
+            let before = before
+                .filter(|(_, indices)| indices.first().is_some_and(|first| *first < view.items));
+            let near = nearest(name, before.map(|(name, _)| *name));
+            let message = format!("no step before this is called {shown}");
+            return Finding::error(Code::S051, at, &message).meant(at, near);
+        };
+        let message = format!("step {shown} has not run here");
+        let mut finding = Finding::error(Code::S051, at, &message)
+            .help("a step sees the outputs of the steps above it");
+        let place = self.unit.items.get(*later).map(|item| item.place);
+        finding.related = place.map(|place| (place, "it is called here"));
+        finding
+    }
+}
+
+/// A finding to which something may be added.
+struct Begun<'f> {
+    finding: Finding,
+    findings: &'f mut Findings,
+}
+
+impl Begun<'_> {
+    fn push(self, complete: impl FnOnce(Finding) -> Finding) {
+        self.findings.push(complete(self.finding));
+    }
+}
+
+fn holds(entries: &[(crate::yaml::Key, Node)], name: &Name) -> bool {
+    entries.iter().any(|(key, _)| *key.text == *name.as_str())
+}
+
+/// The kind of a value that is no template.
+fn kind_of(node: &Node) -> Kind {
+    match &node.content {
+        Content::Scalar(scalar) => match scalar.meaning() {
+            Meaning::Null => Kind::Null,
+            Meaning::Boolean(_) => Kind::Boolean,
+            Meaning::Number(_) | Meaning::NotFinite => Kind::Number,
+            Meaning::Text => Kind::String,
+        },
+        Content::Sequence(_) => Kind::Array,
+        Content::Mapping(_) => Kind::Object,
+    }
+}
+
+fn kind_of_type(ty: ValueType) -> Kind {
+    match ty {
+        ValueType::String => Kind::String,
+        ValueType::Number => Kind::Number,
+        ValueType::Boolean => Kind::Boolean,
+        ValueType::Array => Kind::Array,
+        ValueType::Struct => Kind::Object,
+    }
+}
+
+/// Returns how a scalar of the wrong type is probably meant.
+fn repaired(node: &Node, expected: ValueType) -> Option<String> {
+    let Content::Scalar(scalar) = &node.content else {
+        return None;
+    };
+    let text = &*scalar.text;
+    match (expected, scalar.meaning()) {
+        (ValueType::String, Meaning::Number(_) | Meaning::Boolean(_)) => {
+            Some(format!("\"{text}\""))
+        }
+        (ValueType::Boolean, Meaning::Text) => match text {
+            "true" | "false" => Some(text.to_owned()),
+            _ => traps::old_boolean(text).map(|truth| truth.to_string()),
+        },
+        // In quotes it is a text; without them it may be what is wanted.
+        (ValueType::Number, Meaning::Text) if !scalar.is_plain() => {
+            let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+            number.map(|_| text.to_owned())
+        }
+        _ => None,
+    }
+}
