@@ -231,7 +231,7 @@ fn tell(report: &Report) -> Result<(), Failure> {
     let renderer = excerpt::renderer();
     let mut told = String::new();
     for Unread { path, fault } in &report.unread {
-        told.push_str(&format!("error: {} {fault}\n\n", plain(path)));
+        told.push_str(&format!("error: {} {fault}\n\n", excerpt::line(path)));
     }
     for sheet in &report.sheets {
         for finding in &sheet.findings {
@@ -243,7 +243,7 @@ fn tell(report: &Report) -> Result<(), Failure> {
             ));
         }
         if sheet.more {
-            let path = plain(&sheet.path);
+            let path = excerpt::line(&sheet.path);
             told.push_str(&format!(
                 "note: {path}: more than that is wrong, the rest is left out\n\n"
             ));
@@ -277,7 +277,7 @@ fn tell(report: &Report) -> Result<(), Failure> {
     for sheet in report.sheets.iter().filter(|sheet| sheet.named) {
         let is_fine = sheet.kind == Kind::Policy || callees_are_fine;
         if sheet.count(Severity::Error) == 0 && is_fine {
-            let path = plain(&sheet.path);
+            let path = excerpt::line(&sheet.path);
             fine.push_str(&match sheet.count(Severity::Warning) {
                 0 => format!("{path}: fine\n"),
                 warnings => format!("{path}: fine, {}\n", counted(0, warnings)),
@@ -295,12 +295,6 @@ fn counted(errors: usize, warnings: usize) -> String {
     };
     let told = [number(errors, "error"), number(warnings, "warning")];
     told.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// A path on a line of ours.
-fn plain(path: &str) -> String {
-    let shown = excerpt::harmless(path);
-    shown.replace(|letter: char| letter.is_control(), "?")
 }
 
 /// Tells programs. Keys are only ever added.
@@ -360,6 +354,15 @@ fn finding_as_json(path: &str, finding: &Finding) -> Value {
         "fix": fix.as_ref().map(|(span, text)| json!({ "bytes": [span.start, span.end], "text": text })),
         "related": related.as_ref().map(|(span, what)| json!({ "bytes": [span.start, span.end], "message": what })),
     })
+}
+
+/// The codes that are found in files that can be read.
+#[cfg(test)]
+pub(super) fn codes(files: &[PathBuf]) -> std::collections::BTreeSet<&'static str> {
+    let report = look(files);
+    assert!(report.unread.is_empty() && !report.left_out);
+    let findings = report.sheets.iter().flat_map(|sheet| &sheet.findings);
+    findings.map(|finding| finding.code).collect()
 }
 
 #[cfg(test)]

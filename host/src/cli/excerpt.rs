@@ -93,9 +93,9 @@ pub(super) fn excerpt(renderer: &Renderer, path: &str, text: &str, finding: &Fin
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let path = harmless(path);
-    let message = harmless(&finding.message);
-    let help = finding.help.as_deref().map(harmless);
+    let path = line(path);
+    let message = line(&finding.message);
+    let help = finding.help.as_deref().map(line);
     let title = level.primary_title(message).id(finding.code);
     let mut groups = Vec::new();
     let Some(window) = Window::around(text, finding) else {
@@ -121,9 +121,9 @@ pub(super) fn excerpt(renderer: &Renderer, path: &str, text: &str, finding: &Fin
     }
     let group = title.element(snippet);
     match (&finding.fix, help) {
-        (Some((span, right)), help) if window.holds(span) && !right.contains('\n') => {
-            let help = help.unwrap_or_else(|| "write this".into());
-            let patch = Patch::new(window.span(span), harmless(right).into_owned());
+        (Some((span, right)), help) if window.holds(span) => {
+            let help = help.unwrap_or_else(|| "write this".to_owned());
+            let patch = Patch::new(window.span(span), line(right));
             groups.push(group);
             groups.push(
                 Level::HELP
@@ -200,10 +200,20 @@ impl<'t> Window<'t> {
     }
 }
 
+/// Returns `text` on one line, with nothing in it that acts on a terminal or hides what is there.
+pub(super) fn line(text: &str) -> String {
+    let picture = |letter: char| match letter {
+        '\0'..='\u{1F}' => char::from_u32(0x2400 + u32::from(letter)).unwrap_or('?'),
+        '\u{7F}' => '\u{2421}',
+        _ => letter,
+    };
+    harmless(text).chars().map(picture).collect()
+}
+
 /// Returns `text` without what acts on a terminal or hides what is there, and with every other byte in its place.
 ///
 /// Control characters of ASCII are left: the renderer shows them by their pictures.
-pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+fn harmless(text: &str) -> Cow<'_, str> {
     if !text.chars().any(deceives) {
         return text.into();
     }
@@ -330,12 +340,11 @@ mod tests {
             &text,
             &wrong,
             expect![[r#"
-            error[S000]: it is wrong
-             --> func.yml:2:2000001
-              |
-              = help: break it
+                error[S000]: it is wrong
+                --> func.yml:2:2000001
+                 = help: break it
 
-        "#]],
+            "#]],
         );
     }
 

@@ -68,3 +68,6 @@ fn shown(page: &Page) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,15 +152,18 @@ mod tests {
     fn a_problem_is_shown_in_its_line_with_what_to_do() {
         let text = "policy = 1\nname = \"runners\"\n\n[[allow]]\nfunction = \"script\"\nreason = \"runs shells\"\nproces = [\"sh\"]\nexports = [\"LD_*\"]\n\n[[allow]]\nfunction = \"script\"\nreason = \"again\"\n";
         expect![[r#"
-            error: key "proces" is unknown in a rule
+            error[P006]: key "proces" is unknown in a rule
              --> policy.toml:7:1
               |
             7 | proces = ["sh"]
               | ^^^^^^
               |
-              = help: did you mean `process`?
+            help: did you mean `process`?
+              |
+            7 | process = ["sh"]
+              |       +
 
-            error: "LD_*" matches loader variables only, which no pattern grants
+            error[P013]: "LD_*" matches loader variables only, which no pattern grants
              --> policy.toml:8:12
               |
             8 | exports = ["LD_*"]
@@ -168,7 +171,7 @@ mod tests {
               |
               = help: name each variable, as { name = "…", reason = "…" }
 
-            error: a second rule for "script"
+            error[P010]: a second rule for "script"
               --> policy.toml:11:12
                |
              5 | function = "script"
@@ -199,7 +202,7 @@ mod tests {
             let shown = shown(text);
             let acts = |letter: char| letter.is_control() && letter != '\n' || letter == '\u{202E}';
             assert!(!shown.contains(acts), "{text:?}:\n{shown:?}");
-            assert!(shown.contains("error: "), "{text:?}:\n{shown}");
+            assert!(shown.contains("error[P0"), "{text:?}:\n{shown}");
         }
     }
 

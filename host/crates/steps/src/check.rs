@@ -177,6 +177,11 @@ impl Findings {
         }
     }
 
+    /// Whether no further error is kept.
+    fn is_full(&self) -> bool {
+        self.errors.len() >= FINDINGS_MAX
+    }
+
     fn has_error_within(&self, place: Place) -> bool {
         let whole = place.bytes();
         let within = |finding: &Finding| {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use stephost_expr::{Access, Fault, Kind, Segment, Template};
+use stephost_expr::{Access, ExpressionError, Fault, Kind, Segment, Template};
 
 use super::{
     Checker, Finding, Findings, Item, Nothing, Severity, Target, Unit, aim, call_of, entries,
@@ -28,6 +28,9 @@ const NAMES: [&str; 11] = [
 
 /// The names that the expressions of a leaf see besides: `exec`, and the text of a `script`.
 const FILES: [&str; 2] = ["output_file", "export_file"];
+
+/// What begins an expression.
+const OPEN: &str = "${{";
 
 /// Looks at the unit `at` of a checker that has followed every reference.
 pub(super) fn look(checker: &Checker<'_>, at: usize, findings: &mut Findings) {
@@ -69,6 +72,13 @@ struct View {
     items: usize,
     /// Whether there are files for outputs and exports.
     files: bool,
+}
+
+/// A text with expressions: where it stands, and what they see.
+struct Scalar<'t> {
+    whole: Place,
+    text: &'t str,
+    view: View,
 }
 
 /// What is known of a value before a run.
@@ -364,22 +374,58 @@ impl<'c> Looker<'c, '_> {
 
     /// Looks at the expressions in the scalar at `whole`; returns what is known of its value.
     fn template(&mut self, whole: Place, text: &str, view: View) -> Foreseen {
-        if !text.contains("${{") {
+        if !text.contains(OPEN) {
             return Kind::String.into();
         }
-        let template = match Template::parse(text) {
-            Ok(template) => template,
+        let scalar = Scalar { whole, text, view };
+        match Template::parse(text) {
+            Ok(template) => self.expressions(&scalar, 0, &template),
             Err(error) => {
-                self.expression(whole, text, error.position(), error.fault());
-                return Foreseen::default();
+                self.pieces(&scalar, &error);
+                Foreseen::default()
             }
-        };
+        }
+    }
+
+    /// Looks at the expressions around those that break the grammar, beginning with the one of `error`.
+    fn pieces(&mut self, scalar: &Scalar<'_>, error: &ExpressionError) {
+        let text = scalar.text;
+        let (mut start, mut position, mut fault) = (0, error.position(), error.fault().clone());
+        loop {
+            self.expression(scalar, position, &fault);
+            let after = text.ceil_char_boundary(position + 1);
+            // The position may be the `{` of its own opening.
+            let until = text.ceil_char_boundary(position + OPEN.len());
+            let broken = text[start..until].rfind(OPEN).unwrap_or_default();
+            if let Ok(template) = Template::parse(&text[start..start + broken]) {
+                self.expressions(scalar, start, &template);
+            }
+            let next = text[after..].find(OPEN);
+            let Some(next) = next.filter(|_| !self.findings.is_full()) else {
+                return;
+            };
+            start = after + next;
+            match Template::parse(&text[start..]) {
+                Ok(template) => {
+                    self.expressions(scalar, start, &template);
+                    return;
+                }
+                Err(error) => {
+                    position = start + error.position();
+                    fault = error.fault().clone();
+                }
+            }
+        }
+    }
+
+    /// Looks at the expressions of a template, which stands in the scalar from `start` on.
+    fn expressions(&mut self, scalar: &Scalar<'_>, start: usize, template: &Template) -> Foreseen {
         // An evaluation without names comes to its value, to a name, or to a mistake that no name mends.
         let constant = match template.evaluate(&Nothing) {
             Ok(value) => Some(value.kind()),
             Err(error) => {
                 if !matches!(error.fault(), Fault::UnknownName { .. }) {
-                    self.expression(whole, text, error.position(), error.fault());
+                    self.expression(scalar, start + error.position(), error.fault());
                 }
                 None
             }
@@ -387,7 +433,7 @@ impl<'c> Looker<'c, '_> {
         let mut sensitive = false;
         let mut kind = constant.or_else(|| template.is_text().then_some(Kind::String));
         for access in template.accesses() {
-            let parameter = self.access(whole, text, &access, view);
+            let parameter = self.access(scalar, start, &access);
             if let Some(parameter) = parameter.filter(|_| access.is_everything) {
                 sensitive = parameter.sensitive;
                 kind = Some(kind_of_type(parameter.ty));
@@ -396,33 +442,37 @@ impl<'c> Looker<'c, '_> {
         Foreseen { kind, sensitive }
     }
 
-    fn expression(&mut self, whole: Place, text: &str, position: usize, fault: &Fault) {
-        let rest = text.get(position..).unwrap_or_default();
+    fn expression(&mut self, scalar: &Scalar<'_>, position: usize, fault: &Fault) {
+        let rest = scalar.text.get(position..).unwrap_or_default();
         let word = rest
             .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
             .unwrap_or(rest.len());
         let bytes = match fault {
-            Fault::Unclosed => "${{".len(),
+            Fault::Unclosed => OPEN.len(),
             _ => word.max(rest.chars().next().map_or(0, char::len_utf8)),
         };
-        let place = aim::within(&self.unit.text, whole, text, position, bytes);
+        let place = self.place(scalar, position, bytes);
         let code = fault.code().as_str();
         let message = fault.to_string();
         self.findings
             .push(Finding::new(code, Severity::Error, place, &message));
     }
 
+    fn place(&self, scalar: &Scalar<'_>, position: usize, bytes: usize) -> Place {
+        aim::within(&self.unit.text, scalar.whole, scalar.text, position, bytes)
+    }
+
     /// Looks at one access; returns what is declared of the value that it is, if all of the way is known.
     fn access(
         &mut self,
-        whole: Place,
-        text: &str,
+        scalar: &Scalar<'_>,
+        start: usize,
         access: &Access,
-        view: View,
     ) -> Option<&'c Parameter> {
+        let view = scalar.view;
         let place = |looker: &Self, segment: &Segment| {
             let Segment { bytes, .. } = segment;
-            aim::within(&looker.unit.text, whole, text, bytes.start, bytes.len())
+            looker.place(scalar, start + bytes.start, bytes.len())
         };
         let (root, path) = access.path.split_first()?;
         let files = if view.files { &FILES[..] } else { &[] };
@@ -444,7 +494,7 @@ impl<'c> Looker<'c, '_> {
         match &*root.name {
             "inputs" => {
                 let spec = self.unit.spec.as_deref()?;
-                let declared = self.declared(&spec.inputs, &first.name);
+                let declared = spec.inputs.get(&*first.name);
                 if declared.is_none() && !access.may_miss {
                     let at = place(self, first);
                     let name = Quoted::new(&first.name);
@@ -486,7 +536,7 @@ impl<'c> Looker<'c, '_> {
                 }
                 let output = path.get(2)?;
                 let declared = self.checker.outputs(&item.target, 0)?;
-                let found = self.declared(declared, &output.name);
+                let found = declared.get(&*output.name);
                 if found.is_none() && !access.may_miss {
                     let at = place(self, output);
                     let (step, name) = (Quoted::new(&first.name), Quoted::new(&output.name));
@@ -504,14 +554,6 @@ impl<'c> Looker<'c, '_> {
             }
             _ => None,
         }
-    }
-
-    fn declared(
-        &self,
-        declared: &'c BTreeMap<Name, Parameter>,
-        name: &str,
-    ) -> Option<&'c Parameter> {
-        declared.get(name)
     }
 
     /// Returns the last item of this name that has run.
