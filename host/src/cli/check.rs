@@ -61,15 +61,20 @@ impl Kind {
 struct Sheet {
     path: String,
     kind: Kind,
-    /// Whether it was named, and not found by a reference.
-    named: bool,
     text: Rc<str>,
     findings: Vec<Finding>,
     /// Whether there is more than is told.
     more: bool,
+    /// Where it stands among the files that were named; behind them when it was not.
+    position: usize,
 }
 
 impl Sheet {
+    /// Whether it was named, and not found by a reference.
+    fn is_named(&self) -> bool {
+        self.position < usize::MAX
+    }
+
     fn count(&self, severity: Severity) -> usize {
         let counted = self.findings.iter();
         counted
@@ -80,6 +85,7 @@ impl Sheet {
 
 /// A file that cannot be read.
 struct Unread {
+    position: usize,
     path: String,
     fault: String,
 }
@@ -132,33 +138,38 @@ fn look(files: &[PathBuf]) -> Report {
         unread: Vec::new(),
         left_out: false,
     };
-    let mut functions = 0;
-    for path in files {
+    let mut functions = Vec::new();
+    for (position, path) in files.iter().enumerate() {
         let read = read(path).and_then(|text| {
             match kind(path, &text) {
-                Kind::Policy => report.sheets.push(policy(path, text)?),
-                Kind::Function => {
-                    functions += usize::from(checker.add(path, &text));
-                }
+                Kind::Policy => report.sheets.push(policy(position, path, text)?),
+                Kind::Function if checker.add(path, &text) => functions.push(position),
+                // It was named before.
+                Kind::Function => {}
             }
             Ok(())
         });
         if let Err(fault) = read {
-            let path = path.to_string_lossy().into_owned();
-            report.unread.push(Unread { path, fault });
+            report.unread.push(Unread {
+                position,
+                path: path.to_string_lossy().into_owned(),
+                fault,
+            });
         }
     }
     let outcome = checker.finish();
     report.left_out = outcome.left_out;
-    let sheets = outcome.files.into_iter().enumerate();
-    report.sheets.extend(sheets.map(|(at, file)| Sheet {
+    let positions = functions.into_iter().chain(std::iter::repeat(usize::MAX));
+    let sheets = positions.zip(outcome.files);
+    report.sheets.extend(sheets.map(|(position, file)| Sheet {
         path: file.path.to_string_lossy().into_owned(),
         kind: Kind::Function,
-        named: at < functions,
         text: file.text,
         findings: file.findings.into_iter().map(Finding::from).collect(),
         more: file.more,
+        position,
     }));
+    report.sheets.sort_by_key(|sheet| sheet.position);
     report
 }
 
@@ -206,7 +217,7 @@ fn kind(path: &Path, text: &[u8]) -> Kind {
     }
 }
 
-fn policy(path: &Path, text: Vec<u8>) -> Result<Sheet, String> {
+fn policy(position: usize, path: &Path, text: Vec<u8>) -> Result<Sheet, String> {
     let path = path.to_string_lossy().into_owned();
     let text = String::from_utf8(text).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -219,10 +230,10 @@ fn policy(path: &Path, text: Vec<u8>) -> Result<Sheet, String> {
     Ok(Sheet {
         path,
         kind: Kind::Policy,
-        named: true,
         text: text.into(),
         findings,
         more: false,
+        position,
     })
 }
 
@@ -230,7 +241,7 @@ fn policy(path: &Path, text: Vec<u8>) -> Result<Sheet, String> {
 fn tell(report: &Report) -> Result<(), Failure> {
     let renderer = excerpt::renderer();
     let mut told = String::new();
-    for Unread { path, fault } in &report.unread {
+    for Unread { path, fault, .. } in &report.unread {
         told.push_str(&format!("error: {} {fault}\n\n", excerpt::line(path)));
     }
     for sheet in &report.sheets {
@@ -269,12 +280,12 @@ fn tell(report: &Report) -> Result<(), Failure> {
     // Colours are taken out where nobody sees them; that nobody reads changes nothing.
     let _ = anstream::stderr().write_all(told.as_bytes());
     let mut fine = String::new();
-    let followed = report.sheets.iter().filter(|sheet| !sheet.named);
+    let followed = report.sheets.iter().filter(|sheet| !sheet.is_named());
     let callees_are_fine = followed
         .map(|sheet| sheet.count(Severity::Error))
         .sum::<usize>()
         == 0;
-    for sheet in report.sheets.iter().filter(|sheet| sheet.named) {
+    for sheet in report.sheets.iter().filter(|sheet| sheet.is_named()) {
         let is_fine = sheet.kind == Kind::Policy || callees_are_fine;
         if sheet.count(Severity::Error) == 0 && is_fine {
             let path = excerpt::line(&sheet.path);
@@ -299,20 +310,33 @@ fn counted(errors: usize, warnings: usize) -> String {
 
 /// Tells programs. Keys are only ever added.
 fn as_json(report: &Report) -> String {
-    let unread = report.unread.iter().map(|Unread { path, fault }| {
-        json!({ "file": path, "kind": null, "named": true, "errors": 0, "warnings": 0, "more": false, "unread": fault })
+    let unread = report.unread.iter().map(|unread| {
+        let told = json!({
+            "file": unread.path,
+            "kind": null,
+            "named": true,
+            "errors": 0,
+            "warnings": 0,
+            "more": false,
+            "unread": unread.fault,
+        });
+        (unread.position, told)
     });
     let read = report.sheets.iter().map(|sheet| {
-        json!({
+        let told = json!({
             "file": sheet.path,
             "kind": sheet.kind.as_str(),
-            "named": sheet.named,
+            "named": sheet.is_named(),
             "errors": sheet.count(Severity::Error),
             "warnings": sheet.count(Severity::Warning),
             "more": sheet.more,
             "unread": null,
-        })
+        });
+        (sheet.position, told)
     });
+    let mut files: Vec<(usize, Value)> = unread.chain(read).collect();
+    files.sort_by_key(|(position, _)| *position);
+    let files = files.into_iter().map(|(_, told)| told);
     let findings = report.sheets.iter().flat_map(|sheet| {
         let findings = sheet.findings.iter();
         findings.map(|finding| finding_as_json(&sheet.path, finding))
@@ -320,7 +344,7 @@ fn as_json(report: &Report) -> String {
     let rest = json!({
         "errors": report.count(Severity::Error),
         "warnings": report.count(Severity::Warning),
-        "files": unread.chain(read).collect::<Vec<_>>(),
+        "files": files.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
         "left_out": report.left_out,
     });

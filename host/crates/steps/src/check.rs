@@ -133,12 +133,17 @@ struct Unit {
     spec: Option<Rc<Spec>>,
     /// The items of its `run`, also those that are wrong.
     items: Vec<Item>,
+    /// The item that it delegates its outputs to.
+    delegate: Option<usize>,
 }
 
 /// One item of `run`: as much of it as another place may need.
 struct Item {
     name: Option<Rc<str>>,
+    /// Where its name is.
+    named: Option<Place>,
     target: Target,
+    /// Where it says what it calls.
     place: Place,
 }
 
@@ -177,9 +182,11 @@ impl Findings {
         }
     }
 
-    /// Whether no further error is kept.
-    fn is_full(&self) -> bool {
-        self.errors.len() >= FINDINGS_MAX
+    /// Whether no further error is kept. Then there are more.
+    fn refuses_errors(&mut self) -> bool {
+        let is_full = self.errors.len() >= FINDINGS_MAX;
+        self.more |= is_full;
+        is_full
     }
 
     fn has_error_within(&self, place: Place) -> bool {
@@ -348,6 +355,7 @@ impl<'a> Checker<'a> {
             documents: None,
             spec: None,
             items: Vec::new(),
+            delegate: None,
         };
         let read = documents.and_then(|documents| {
             let spec = spec::read::read(&documents.spec, &mut notes);
@@ -399,15 +407,21 @@ impl<'a> Checker<'a> {
         };
         let mut items = Vec::new();
         for node in items_of(&documents.definition) {
-            let name = entry(node, "name").and_then(|(_, node)| text(node).cloned());
+            let name = entry(node, "name").map(|(_, name)| name);
             let target = self.target(at, node);
             items.push(Item {
-                name,
+                name: name.and_then(text).cloned(),
+                named: name.map(|name| name.place),
                 target,
                 place: call_of(node).map_or(node.place, |(_, call)| call.place),
             });
         }
+        let delegate = entry(&documents.definition, "delegate").and_then(|(_, name)| text(name));
         let unit = &mut self.units[at];
+        unit.delegate = delegate.and_then(|name| {
+            let is_meant = |item: &Item| item.name.as_ref() == Some(name);
+            items.iter().rposition(is_meant)
+        });
         unit.items = items;
         unit.documents = Some(documents);
     }
@@ -539,11 +553,7 @@ impl<'a> Checker<'a> {
             Outputs::Delegate if depth >= DELEGATES_MAX => None,
             Outputs::Delegate => {
                 let unit = unit?;
-                let definition = &unit.documents.as_ref()?.definition;
-                let (_, named) = entry(definition, "delegate")?;
-                let named = text(named)?;
-                let mut last_first = unit.items.iter().rev();
-                let item = last_first.find(|item| item.name.as_ref() == Some(named))?;
+                let item = unit.items.get(unit.delegate?)?;
                 self.outputs(&item.target, depth + 1)
             }
         }

@@ -4,7 +4,8 @@
 //! is still looked at. Shapes that do not fit are passed over; the strict reading told of them.
 //! Called by: `check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use stephost_expr::{Access, ExpressionError, Fault, Kind, Segment, Template};
 
@@ -49,6 +50,7 @@ pub(super) fn look(checker: &Checker<'_>, at: usize, findings: &mut Findings) {
         unit,
         names,
         all_named: unit.items.iter().all(|item| item.name.is_some()),
+        required: BTreeMap::new(),
         findings,
     };
     looker.spec(&documents.spec);
@@ -62,6 +64,8 @@ struct Looker<'c, 'f> {
     names: BTreeMap<&'c str, Vec<usize>>,
     /// Whether no item is without a name, so that an unknown name is really unknown.
     all_named: bool,
+    /// The inputs that a function needs, of those that were asked for.
+    required: BTreeMap<*const Spec, Rc<[&'c Name]>>,
     findings: &'f mut Findings,
 }
 
@@ -176,6 +180,7 @@ impl<'c> Looker<'c, '_> {
         }
         let given = entry(node, "inputs").map_or(&[][..], |(_, inputs)| entries(inputs));
         let spec = self.checker.inputs(&item.target);
+        let mut there: BTreeSet<&str> = given.iter().map(|(key, _)| &*key.text).collect();
         for (key, value) in given {
             let foreseen = self.tree(value, view);
             let Some(spec) = spec else {
@@ -194,6 +199,8 @@ impl<'c> Looker<'c, '_> {
                         name,
                         nearest: None,
                     };
+                    // It is called otherwise, and not missing.
+                    there.extend(near);
                     self.fault(error.code(), key.place, &error)
                         .push(|finding| finding.meant(key.place, near));
                 }
@@ -202,16 +209,31 @@ impl<'c> Looker<'c, '_> {
         let Some(spec) = spec else {
             return;
         };
-        let required = spec
-            .inputs
-            .iter()
-            .filter(|(_, input)| input.default.is_none());
-        for (name, _) in required.filter(|(name, _)| !holds(given, name)) {
-            let error = InputError::Missing { name: name.clone() };
+        for name in self.required(spec).iter() {
+            if there.contains(name.as_str()) {
+                continue;
+            }
+            if self.findings.refuses_errors() {
+                return;
+            }
+            let error = InputError::Missing {
+                name: (*name).clone(),
+            };
             let place = entry(node, "inputs").map_or(item.place, |(key, _)| key.place);
             self.fault(error.code(), place, &error)
                 .push(|finding| finding);
         }
+    }
+
+    /// Returns the inputs that must be given. A text can have many items that call a function with many inputs.
+    fn required(&mut self, spec: &'c Spec) -> Rc<[&'c Name]> {
+        let inputs = || {
+            let inputs = spec.inputs.iter();
+            let required = inputs.filter(|(_, input)| input.default.is_none());
+            required.map(|(name, _)| name).collect()
+        };
+        let known = self.required.entry(std::ptr::from_ref(spec));
+        Rc::clone(known.or_insert_with(inputs))
     }
 
     fn input(&mut self, name: Name, parameter: &Parameter, value: &Node, foreseen: &Foreseen) {
@@ -284,9 +306,10 @@ impl<'c> Looker<'c, '_> {
         let Some((run, _)) = entry(definition, "run") else {
             return;
         };
+        let there: BTreeSet<&str> = entries.iter().map(|(key, _)| &*key.text).collect();
         let required = declared.into_iter().flatten();
         let required = required.filter(|(_, output)| output.default.is_none());
-        for (name, _) in required.filter(|(name, _)| !holds(entries, name)) {
+        for (name, _) in required.filter(|(name, _)| !there.contains(name.as_str())) {
             let message = format!("output `{name}` has no default and is not given");
             let place = given.map_or(run.place, |(key, _)| key.place);
             let finding = Finding::error(Code::S032, place, &message);
@@ -401,7 +424,7 @@ impl<'c> Looker<'c, '_> {
                 self.expressions(scalar, start, &template);
             }
             let next = text[after..].find(OPEN);
-            let Some(next) = next.filter(|_| !self.findings.is_full()) else {
+            let Some(next) = next.filter(|_| !self.findings.refuses_errors()) else {
                 return;
             };
             start = after + next;
@@ -433,6 +456,10 @@ impl<'c> Looker<'c, '_> {
         let mut sensitive = false;
         let mut kind = constant.or_else(|| template.is_text().then_some(Kind::String));
         for access in template.accesses() {
+            // Finding the place of a mistake takes as long as the text is: a text has room for many mistakes.
+            if self.findings.refuses_errors() {
+                break;
+            }
             let parameter = self.access(scalar, start, &access);
             if let Some(parameter) = parameter.filter(|_| access.is_everything) {
                 sensitive = parameter.sensitive;
@@ -443,6 +470,9 @@ impl<'c> Looker<'c, '_> {
     }
 
     fn expression(&mut self, scalar: &Scalar<'_>, position: usize, fault: &Fault) {
+        if self.findings.refuses_errors() {
+            return;
+        }
         let rest = scalar.text.get(position..).unwrap_or_default();
         let word = rest
             .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
@@ -577,8 +607,8 @@ impl<'c> Looker<'c, '_> {
         let message = format!("step {shown} has not run here");
         let mut finding = Finding::error(Code::S051, at, &message)
             .help("a step sees the outputs of the steps above it");
-        let place = self.unit.items.get(*later).map(|item| item.place);
-        finding.related = place.map(|place| (place, "it is called here"));
+        let named = self.unit.items.get(*later).and_then(|item| item.named);
+        finding.related = named.map(|place| (place, "it is this one"));
         finding
     }
 }
@@ -593,10 +623,6 @@ impl Begun<'_> {
     fn push(self, complete: impl FnOnce(Finding) -> Finding) {
         self.findings.push(complete(self.finding));
     }
-}
-
-fn holds(entries: &[(crate::yaml::Key, Node)], name: &Name) -> bool {
-    entries.iter().any(|(key, _)| *key.text == *name.as_str())
 }
 
 /// The kind of a value that is no template.

@@ -42,12 +42,17 @@ pub(super) fn trap(node: &Node, ty: Option<ValueType>) -> Option<Finding> {
             }
             let message = format!("{shown} is a number here: steps see `{value}`");
             let finding = Finding::warning(Code::Y101, node.place, &message);
-            Some(if other_spelling {
-                quoted(finding, node, text)
-            } else {
+            let is_meant = ty == Some(ValueType::Number) || is_notation(text);
+            Some(if is_meant {
                 finding
                     .help(format!("write `{value}`, or \"{text}\" if a text is meant"))
                     .fix(node.place, value)
+            } else {
+                finding
+                    .help(format!(
+                        "write \"{text}\", or `{value}` if a number is meant"
+                    ))
+                    .fix(node.place, format!("\"{text}\""))
             })
         }
         Meaning::Text if ty == Some(ValueType::String) => None,
@@ -64,7 +69,11 @@ pub(super) fn trap(node: &Node, ty: Option<ValueType>) -> Option<Finding> {
             let message =
                 format!("{shown} is a text here: steps see the string \"{text}\", no date");
             let finding = Finding::warning(Code::Y103, node.place, &message);
-            Some(quoted(finding, node, text))
+            Some(
+                finding
+                    .help("write it in quotes, so that nobody takes it for something else")
+                    .fix(node.place, format!("\"{text}\"")),
+            )
         }
         Meaning::Text | Meaning::Null | Meaning::Boolean(_) | Meaning::NotFinite => None,
     }
@@ -81,10 +90,14 @@ pub(super) fn old_boolean(text: &str) -> Option<bool> {
     found.filter(|_| same_case).map(|(_, truth)| *truth)
 }
 
-fn quoted(finding: Finding, node: &Node, text: &str) -> Finding {
-    finding
-        .help("write it in quotes, so that nobody takes it for something else")
-        .fix(node.place, format!("\"{text}\""))
+/// Whether only people who mean a number write so: a base, or digits in groups.
+fn is_notation(text: &str) -> bool {
+    let unsigned = text.trim_start_matches(['+', '-']).as_bytes();
+    let has_base = matches!(
+        unsigned,
+        [b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B', ..]
+    );
+    has_base || text.contains('_')
 }
 
 /// The number that people read: decimal digits, a sign, a fraction, an exponent, and no leading zero.
