@@ -948,3 +948,22 @@ fn the_examples_of_this_project_have_nothing_to_complain_about() {
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
     assert_eq!(answer.out.lines().count(), files.len(), "{}", answer.out);
 }
+
+#[test]
+fn the_page_on_checking_shows_what_the_program_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(root.join("docs/checking.md")).expect("there is a page");
+    let block = |language: &str| {
+        let (_, rest) = page
+            .split_once(&format!("```{language}\n"))
+            .expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    let dir = dir(&[("func.yml", block("yaml"))]);
+    let answer = stephost(dir.path(), &["check", "func.yml"], b"");
+    assert_eq!(answer.err, block("text"));
+    let explained = stephost(dir.path(), &["explain"], b"").out;
+    for code in ["Y101", "Y102", "Y103", "S053"] {
+        assert!(page.contains(code) && explained.contains(code), "{code}");
+    }
+}

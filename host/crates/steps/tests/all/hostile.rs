@@ -1,13 +1,17 @@
 //! Texts that want to hurt: each is refused, or read, in bounded time and on a small stack.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stephost_steps::limits::{
     ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, WARNINGS_MAX,
 };
-use stephost_steps::{Strictness, parse};
+use stephost_steps::{Checker, Strictness, parse};
+
+use crate::checks::Host;
+use crate::fuzz::Nowhere;
 
 /// Debug builds on a loaded machine included. Release builds answer in a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,13 +24,19 @@ fn outcome(row: &str, text: Vec<u8>) -> String {
     let begun = Instant::now();
     let outcome = thread::Builder::new()
         .stack_size(STACK_BYTES)
-        .spawn(move || match parse("steps", &text, Strictness::Wire) {
-            Ok(_) => "read".to_owned(),
-            Err(error) => {
-                let line = error.to_string();
-                assert!(line.len() <= 400, "{} bytes: {line}", line.len());
-                assert!(!line.contains(char::is_control), "{line:?}");
-                error.message().to_owned()
+        .spawn(move || {
+            // A check goes on where a reader stops; it must not take longer for that.
+            let mut checker = Checker::new(&Nowhere, &Host);
+            checker.add(Path::new("f.yml"), &text);
+            drop(checker.finish());
+            match parse("steps", &text, Strictness::Wire) {
+                Ok(_) => "read".to_owned(),
+                Err(error) => {
+                    let line = error.to_string();
+                    assert!(line.len() <= 400, "{} bytes: {line}", line.len());
+                    assert!(!line.contains(char::is_control), "{line:?}");
+                    error.message().to_owned()
+                }
             }
         })
         .expect("threads can be started")
