@@ -83,10 +83,8 @@ fn write_table() -> Result<(), Box<dyn Error>> {
     let root = root()?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     let with_test_guests = env::var_os("CARGO_FEATURE_TEST_GUESTS").is_some();
-    let guests: Vec<&Guest> = SHIPPED
-        .iter()
-        .chain(FOR_TESTS.iter().filter(|_| with_test_guests))
-        .collect();
+    let for_tests = if with_test_guests { FOR_TESTS } else { &[] };
+    let guests: Vec<&Guest> = SHIPPED.iter().chain(for_tests).collect();
 
     // The lock and the root manifest decide versions and the profile; the rest is what guests are made of.
     for input in [
@@ -112,22 +110,37 @@ fn write_table() -> Result<(), Box<dyn Error>> {
     let target_dir = target_dir(&out, &root).join("guests");
     build(&root, &target_dir, &guests)?;
 
-    let mut table = String::from("&[\n");
-    for guest in &guests {
+    let built = target_dir.join(TARGET).join("guest");
+    write_components("shipped.rs", SHIPPED, &built, &out)?;
+    if with_test_guests {
+        write_components("test_guests.rs", FOR_TESTS, &built, &out)?;
+    }
+    write_sdk(&root, &out)
+}
+
+/// Writes a table of components.
+fn write_components(
+    table: &str,
+    guests: &[Guest],
+    built: &Path,
+    out: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let mut rows = String::from("&[\n");
+    for guest in guests {
         let file = format!("{}.wasm", guest.package.replace('-', "_"));
-        let built = target_dir.join(TARGET).join("guest").join(&file);
+        let built = built.join(&file);
         // Copied, so that the table stays true when another build (other features, another branch) shares the
         // target directory.
         fs::copy(&built, out.join(&file))
             .map_err(|error| format!("copying {}: {error}", built.display()))?;
-        table.push_str(&format!(
-            "    Shipped {{ name: {:?}, wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")) }},\n",
+        rows.push_str(&format!(
+            "    Builtin {{ name: {:?}, wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")) }},\n",
             guest.name
         ));
     }
-    table.push_str("]\n");
-    fs::write(out.join("shipped.rs"), table)?;
-    write_sdk(&root, &out)
+    rows.push_str("]\n");
+    fs::write(out.join(table), rows)?;
+    Ok(())
 }
 
 /// What a copy of the SDK consists of: files of `guest-sdk`, and directories with all that is below.

@@ -36,7 +36,7 @@
 //!
 //! Doc comments are the descriptions that people see. [`typed`] says which types a field can have. `needs`
 //! are the powers that the step asks of a policy. [`Failure`] is every way to fail. What the macros make can
-//! be written by hand: [`Function`] and [`export!`].
+//! be written by hand: [`Function`], [`export!`] and [`needs!`].
 //!
 //! Built for `wasm32-unknown-unknown` with the linker `wasm-component-ld`, the crate (a `cdylib`) is a
 //! component whose imports are exactly the interfaces it uses. That target has no operating system: standard
@@ -77,7 +77,7 @@ pub use bindings::stephost::step::types::{
 pub use call::Call;
 pub use secret::Secret;
 pub use step::Step;
-pub use stephost_sdk_macros::{Inputs, Outputs, step};
+pub use stephost_sdk_macros::{Inputs, Outputs, needs, step};
 #[cfg(feature = "json")]
 pub use typed::Json;
 pub use typed::{Inputs, Outputs};

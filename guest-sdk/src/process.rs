@@ -109,7 +109,8 @@ impl Command {
     }
 }
 
-/// Returns the path of the first of these programs that is an executable file. One without a slash is looked for in
+/// Returns the path of the first of these programs that is granted and is an executable file, and may then be started by
+/// that path. One without a slash is looked for in
 /// `PATH`; of the others only absolute paths are found.
 #[must_use]
 pub fn which(programs: &[&str]) -> Option<String> {

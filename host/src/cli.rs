@@ -8,6 +8,7 @@ mod check;
 mod excerpt;
 pub(crate) mod exit;
 mod explain;
+mod inspect;
 mod new;
 mod policy;
 mod proxy;
@@ -52,6 +53,20 @@ enum Command {
         /// An input; a text as it is, everything else as JSON
         #[arg(short, long = "input", value_name = "NAME=VALUE")]
         inputs: Vec<String>,
+    },
+    /// Say what a component takes, gives, imports and needs, without running a step
+    #[command(
+        after_help = "Examples:\n  stephost inspect notes.wasm\n  stephost inspect notes.wasm --function release/notes"
+    )]
+    Inspect {
+        /// The component
+        file: PathBuf,
+        /// Also say what the policy in force gives it under this name
+        #[arg(long, value_name = "DIR/NAME")]
+        function: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make a project for a builtin of one's own, with the SDK in it
     New {
@@ -115,6 +130,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// Writes a result. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
+            .context("writing the result")
+            .map_err(Failure::cannot_create),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Does what the arguments say; returns the exit code.
 pub(crate) fn run() -> u8 {
     let given: Vec<OsString> = std::env::args_os().collect();
@@ -137,18 +162,21 @@ pub(crate) fn run() -> u8 {
     let done = match parsed.command {
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            writeln!(
-                std::io::stdout(),
-                "stephost {version} ({})",
+            print(&format!(
+                "stephost {version} ({})\n",
                 std::env::consts::ARCH
-            )
-            .map_err(Failure::cannot_create)
+            ))
             .map(|()| exit::FINE)
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
         Command::Run { file, inputs } => run::run(&file, &inputs),
         Command::Check(arguments) => check::check(&arguments),
         Command::Explain { code } => explain::explain(code.as_deref()),
+        Command::Inspect {
+            file,
+            function,
+            json,
+        } => inspect::inspect(&file, function.as_deref(), json),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
@@ -157,16 +185,6 @@ pub(crate) fn run() -> u8 {
     match done {
         Ok(code) => code,
         Err(failure) => exit::report(&failure),
-    }
-}
-
-/// Writes a result. A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
-            .context("writing the result")
-            .map_err(Failure::cannot_create),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -3,8 +3,10 @@
 //! Under `stephost steps …` the host runs inside the job's image, so nothing there configures it (design
 //! D11). What is read, and only this: TMPDIR (where temporary files and the default socket go), the
 //! variables that steps inherit, the two that a runner uses to talk to its step host (contract 7.5). The policy
-//! of builtins comes with the program, or lies beside it ([`mod@policy`]).
+//! of builtins and an operator's own ones lie beside the program ([`mod@policy`], [`builtins`]).
 
+mod builtins;
+mod companion;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,9 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 
-pub(crate) use policy::{LoadedPolicy, PolicyFileError, companion, policy, policy_file};
+pub(crate) use builtins::{BuiltinsError, OwnBuiltin, component_file, own_builtins};
+pub(crate) use companion::{companion, read_regular};
+pub(crate) use policy::{LoadedPolicy, PolicyFileError, policy, policy_file};
 
 /// Where a runner puts arguments that an image's entrypoint would have dropped (contract 7.2).
 pub(crate) const RECOVERED_ARGUMENTS: &str = "_GITLAB_RUNNER_HELPER_NATIVE_STEPS_ARGV";

@@ -13,6 +13,7 @@ mod builtin;
 mod environment;
 mod exec;
 mod fetch;
+mod functions;
 mod outputs;
 mod programs;
 mod scope;
@@ -36,9 +37,10 @@ use tokio::time::Instant;
 
 use crate::logfile::LogWriter;
 
-pub(crate) use builtin::{Functions, spec_of};
+pub(crate) use builtin::spec_of_signature;
 pub(crate) use environment::{Environment, name_fault};
 pub(crate) use fetch::LocalFiles;
+pub(crate) use functions::Functions;
 
 use scope::StepScope;
 use workspace::Workspace;

@@ -4,11 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use stephost_tests::{program, step_test};
+use stephost_tests::{
+    Installation, Options, program, shipped_policy, step_test, usual_policy, with_host,
+};
 use tempfile::TempDir;
 
 const NAME: &str = "greet-somebody";
-const COMPONENT: &str = "wasm32-unknown-unknown/release/greet_somebody.wasm";
+const COMPONENT: &str = "target/wasm32-unknown-unknown/release/greet.wasm";
 
 /// Meant for the build around this test.
 const NOT_FOR_THE_PROJECT: [&str; 4] = [
@@ -28,50 +30,64 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs one of the README's commands, offline.
-fn cargo(project: &Path, target_dir: &Path, arguments: &[&str]) {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(project)
-        .args(arguments)
-        .env("CARGO_NET_OFFLINE", "true")
-        .env("CARGO_TARGET_DIR", target_dir);
-    for name in NOT_FOR_THE_PROJECT {
-        cargo.env_remove(name);
-    }
-    let done = cargo.output().expect("cargo starts");
-    assert!(
-        done.status.success(),
-        "cargo {arguments:?}\n{}{}",
-        text(&done.stdout),
-        text(&done.stderr)
-    );
+/// The blocks of a page that a reader types into a shell, in their order.
+fn shell_blocks(page: &str) -> Vec<&str> {
+    let blocks = page.split("```sh\n").skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).collect()
 }
 
 #[test]
-fn a_new_project_tests_builds_and_runs_by_its_three_commands() {
+fn every_command_of_the_authoring_page_runs_and_makes_a_builtin() {
+    let installed = Installation::with_policy(shipped_policy());
     let place = TempDir::new().expect("a directory can be made");
-    let made = stephost(place.path(), ["new", NAME]);
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    let project = place.path().join(NAME);
-
     // The versions of this workspace are on this machine already. What others need is built once and kept.
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
-    std::fs::copy(lock, project.join("Cargo.lock")).expect("the workspace has a lock file");
     let built = program();
-    let target_dir = built
+    let kept = built
         .ancestors()
         .nth(2)
         .expect("the program lies in target/PROFILE")
         .join("new-project");
+    std::fs::create_dir_all(&kept).expect("a directory can be made");
+    let blocks = shell_blocks(include_str!("../../docs/authoring.md"));
+    let prepared = "cp \"$LOCK\" Cargo.lock; ln -s \"$KEPT\" target\n";
+    let script = blocks
+        .join("\n")
+        .replacen("cargo test", &format!("{prepared}cargo test"), 1);
+    let path = std::env::var_os("PATH").expect("there is a PATH");
+    let dir = installed
+        .program()
+        .parent()
+        .expect("a directory")
+        .to_owned();
 
-    cargo(&project, &target_dir, &["test"]);
-    cargo(
-        &project,
-        &target_dir,
-        &["build", "--release", "--target", "wasm32-unknown-unknown"],
-    );
-    let component = target_dir.join(COMPONENT);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-eu", "-c", &script])
+        .current_dir(place.path())
+        .env("PATH", format!("{}:{}", dir.display(), path.display()))
+        .env("LOCK", lock)
+        .env("KEPT", &kept)
+        .env("CARGO_NET_OFFLINE", "true")
+        .env_remove("CARGO_TARGET_DIR");
+    for name in NOT_FOR_THE_PROJECT {
+        shell.env_remove(name);
+    }
+    let done = shell.output().expect("a shell starts");
+    let (out, err) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{script}\n{out}{err}");
+    for line in [
+        "Hello, Ada!\n",
+        "test result: ok.",
+        "\nneeds\n  exports  GREETED\n",
+        "policy.toml: fine, 4 rules",
+        "team/greet under the policy shipped\n  exports  GREETED\n  gets everything that it asks for\n",
+    ] {
+        assert!(out.contains(line), "{line:?} is not in:\n{out}{err}");
+    }
+
+    let project = place.path().join("greet");
+    let component = project.join(COMPONENT);
     let run = |input: &str| {
         let arguments = [
             OsStr::new("run"),
@@ -94,6 +110,101 @@ fn a_new_project_tests_builds_and_runs_by_its_three_commands() {
         run("nmae=Ada"),
         (Some(2), String::new(), unknown.to_owned())
     );
+
+    // And a job calls it, on the host that the page has laid it beside.
+    let options = Options {
+        program: Some(installed.program()),
+        ..Options::default()
+    };
+    with_host(options, async |host| {
+        let steps = "run:\n- {name: it, func: 'builtin://team/greet', inputs: {name: Ada}}\n\
+                     - {name: after, script: 'echo \"greeted $GREETED\"'}\n";
+        let ended = host.job(steps).run().await;
+        ended
+            .succeeds()
+            .printing("Hello, Ada!\n")
+            .printing("greeted Ada\n");
+    });
+}
+
+#[test]
+fn the_readme_of_a_new_project_has_the_commands_of_the_page() {
+    let place = TempDir::new().expect("a directory can be made");
+    let made = stephost(place.path(), ["new", "greet"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let readme = std::fs::read_to_string(place.path().join("greet/README.md")).expect("it has one");
+    let page = include_str!("../../docs/authoring.md");
+    let page = shell_blocks(page)[0]
+        .strip_prefix("stephost new greet && cd greet\n")
+        .expect("the page begins with it");
+    assert_eq!(shell_blocks(&readme), [page]);
+}
+
+#[test]
+fn inspect_says_what_a_component_is_and_what_the_policy_gives_it() {
+    let installed = Installation::with_policy(usual_policy());
+    let component = installed.companion().join("builtins/test/misbehave.wasm");
+    let component = component.to_str().expect("a temporary path is text");
+    let inspect = |more: &[&str]| {
+        let mut host = Command::new(installed.program());
+        host.args(["inspect", component]).args(more);
+        let done = host.output().expect("the program under test starts");
+        let out = text(&done.stdout).replace(component, "misbehave.wasm");
+        (done.status.code(), out, text(&done.stderr))
+    };
+    let (code, out, err) = inspect(&[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let (head, rest) = out.split_once('\n').expect("several lines");
+    assert!(
+        head.starts_with("misbehave.wasm: ") && head.contains(" bytes, sha256:"),
+        "{head}"
+    );
+    expect_test::expect![[r#"
+        Ends in the way it is told
+
+        inputs
+          how    text    required             The manner
+          n      number  default 7            A number for the manner
+          token  text    optional, sensitive  A secret for the manner
+
+        outputs
+          text  text    What some manners return
+
+        imports
+          stephost:step/types@0.1.0
+          stephost:step/log@0.1.0
+          stephost:step/control@0.1.0
+          stephost:step/context@0.1.0
+          stephost:step/secrets@0.1.0
+
+        needs
+          env      *
+          exports  FLOOD, MISBEHAVE
+    "#]]
+    .assert_eq(rest);
+
+    let (code, out, _) = inspect(&["--function", "test/misbehave"]);
+    assert_eq!(code, Some(0), "{out}");
+    let (code, out, _) = inspect(&["--function", "hello"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.contains("exports of \"FLOOD\" is denied (export-not-listed, rule for \"hello\""),
+        "{out}"
+    );
+    let (code, out, _) = inspect(&["--json", "--function", "no/rule"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.starts_with("{\"schema\":\"stephost.inspect/1\",\"bytes\":"),
+        "{out}"
+    );
+    for part in [
+        "\"code\":\"no-rule\"",
+        "\"env\":[\"*\"]",
+        "\"imports\":[\"stephost:step/types@0.1.0\",",
+        "\"allowed\":false",
+    ] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
 }
 
 #[test]
@@ -115,17 +226,19 @@ fn new_refuses_what_exists_and_what_cannot_be_a_name() {
 }
 
 #[test]
-fn run_refuses_a_file_that_is_no_component() {
+fn run_and_inspect_refuse_a_file_that_is_no_component() {
     let place = TempDir::new().expect("a directory can be made");
     std::fs::write(place.path().join("x.wasm"), "no wasm").expect("a file can be written");
-    for file in ["x.wasm", "gone.wasm"] {
-        let refused = stephost(place.path(), ["run", file]);
-        assert_eq!(
-            refused.status.code(),
-            Some(65),
-            "{file}: {}",
-            text(&refused.stderr)
-        );
+    for verb in ["run", "inspect"] {
+        for file in ["x.wasm", "gone.wasm", "."] {
+            let refused = stephost(place.path(), [verb, file]);
+            assert_eq!(
+                refused.status.code(),
+                Some(65),
+                "{verb} {file}: {}",
+                text(&refused.stderr)
+            );
+        }
     }
 }
 

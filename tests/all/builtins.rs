@@ -1,6 +1,6 @@
 //! Builtins in the sandbox, from end to end: what goes in and out, and every way one can end (contract 6, design D2, D17).
 
-use stephost_tests::{Ended, Host, Kind, State, step_test};
+use stephost_tests::{Ended, Host, Kind, Options, State, step_test, with_host};
 
 /// Runs `builtin://hello` with these inputs, then prints what came out of it.
 async fn hello(host: &Host, inputs: &str) -> Ended {
@@ -105,7 +105,7 @@ step_test!(
             ),
             (
                 "{how: denied}",
-                "exec: net of \"https://example.com\" is denied (no-rule)",
+                "exec: the builtin says that net of \"https://example.com\" was denied to it (no-rule)",
             ),
             (
                 "{how: twice}",
@@ -302,3 +302,27 @@ step_test!(
             .saying_exactly("step \"a\": step does not accept an input named `shell`");
     }
 );
+
+#[test]
+fn l15_the_operator_sees_where_a_builtin_panicked_and_the_job_one_line() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let log = dir.path().join("log");
+    let options = Options {
+        arguments: vec!["--log-file".into(), log.clone().into()],
+        ..Options::default()
+    };
+    with_host(options, async |host| {
+        let ended = misbehave(host, "{how: panic}").await;
+        let lines = ended.text().lines().count();
+        assert_eq!(lines, 2, "the step's name and the panic: {}", ended.text());
+    });
+    let log = std::fs::read_to_string(log).expect("the host writes its log");
+    let trap = log.lines().find(|line| line.contains("a builtin trapped"));
+    let trap = trap.unwrap_or_else(|| panic!("no trap in:\n{log}"));
+    for part in [
+        "panic: asked to panic with 7",
+        "stephost_guest_misbehave::Misbehave",
+    ] {
+        assert!(trap.contains(part), "{part} in {trap}");
+    }
+}

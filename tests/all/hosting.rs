@@ -13,7 +13,7 @@ use std::process::{ExitStatus, Stdio};
 
 use base64::Engine as _;
 use rustix::process::{Pid, Signal, kill_process};
-use stephost_tests::{Client, Host, Program, Request, State, program, run_program};
+use stephost_tests::{Client, Host, Program, Request, State, installed_program, run_program};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
@@ -96,7 +96,7 @@ fn spawn(command: &mut Command) -> Running {
 
 /// Starts the program under test in `dir`, which is its directory for temporary files too.
 fn start(dir: &TempDir, arguments: &[&str], env: &[(&str, &str)]) -> Running {
-    let mut command = Command::new(program());
+    let mut command = Command::new(installed_program());
     command.args(arguments).current_dir(dir.path()).env_clear();
     command
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")

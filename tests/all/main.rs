@@ -10,6 +10,7 @@ mod hosting;
 mod language;
 mod life;
 mod logs;
+mod own_builtins;
 mod policy;
 mod raw;
 mod script;

@@ -1,5 +1,7 @@
 //! The policy of builtins, as an operator sees it (design D11, D20).
 
+mod in_force;
+
 use std::path::Path;
 
 use stephost_tests::{program, run_program};

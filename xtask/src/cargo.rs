@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 
 /// Target of the Wasm guests.
 const GUEST_TARGET: &str = "wasm32-unknown-unknown";
-/// The host under test and in the demo also knows the builtin that misbehaves on request.
-pub(crate) const FEATURES: &str = "stephost/test-guests";
+/// Builds the guests that tests and the demo lay beside the host; the host itself is the one that is shipped.
+pub(crate) const FEATURES: &str = "stephost-builtins/test-guests";
 
 /// Root of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -73,8 +73,14 @@ pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+/// A guest of the tests that [`build_host`] has built beside the host.
+pub(crate) fn guest(package: &str) -> PathBuf {
+    let guests = target_dir().join("guests").join(GUEST_TARGET);
+    guests.join("guest").join(package).with_extension("wasm")
+}
+
 /// Where cargo puts what it builds. This program lies in `TARGET/debug`.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.ancestors()
         .nth(2)

@@ -4,7 +4,7 @@
 //! how long it took, and what a runner reports for it. Fails when a job ends differently than it should.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ run:
         ending: (State::Failure, Some(Kind::StepFailure)),
     },
     Show {
-        title: "a builtin that panics: a trap, told apart from a failed step",
+        title: "an operator's own builtin, which panics: a trap, told apart from a failed step",
         steps: r#"
 run:
   - name: broken
@@ -143,16 +143,37 @@ run:
     },
 ];
 
+/// The policy under which the demo runs: the shipped one, and rules for the guests of the tests.
+const POLICY: &str = concat!(
+    include_str!("../../policies/default.toml"),
+    include_str!("../../tests/guests/policy.toml")
+);
+/// The builtin that the demo's operator brings along.
+const OWN_BUILTIN: &str = "builtins/test/misbehave.wasm";
+
 /// Runs the demo.
 pub(crate) fn demo() -> anyhow::Result<()> {
-    let program = cargo::build_host()?;
+    let built = cargo::build_host()?;
+    let dir = tempfile::tempdir().context("making a directory for the host")?;
+    let program = install(&built, dir.path()).context("installing the host")?;
     let runtime = tokio::runtime::Runtime::new().context("starting a runtime")?;
     runtime.block_on(show_all(&program))
 }
 
+/// Does what an operator does who has a builtin of his own: the program, and a directory beside it.
+fn install(built: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
+    let program = dir.join("stephost");
+    std::fs::copy(built, &program)?;
+    let companion = dir.join("stephost.d");
+    let own = companion.join(OWN_BUILTIN);
+    std::fs::create_dir_all(own.parent().unwrap_or(&companion))?;
+    std::fs::copy(cargo::guest("stephost_guest_misbehave"), own)?;
+    std::fs::write(companion.join("policy.toml"), POLICY)?;
+    Ok(program)
+}
+
 async fn show_all(program: &Path) -> anyhow::Result<()> {
-    let dir = tempfile::tempdir().context("making a directory for the socket")?;
-    let socket = dir.path().join("demo.sock");
+    let socket = program.with_file_name("demo.sock");
     let mut host = start(program, &socket).await?;
     let client = Client::connect(&socket).await?;
     let mut endings = Vec::new();

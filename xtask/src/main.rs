@@ -20,8 +20,8 @@ Usage: cargo xtask VERB
   demo    build the host, start it, and run jobs that show what it does
   test    everything that CI checks: formatting, tidiness, lints, tests, docs
   tidy    what no compiler checks: directions, headers, names, links
-  bench sandbox [--json]
-          what a sandboxed step costs, against floors of the same run
+  bench host|sandbox [--json]
+          what jobs cost in the host, or steps in its sandbox, against floors of the same run
 
 All but tidy add the rustup target for Wasm guests when it is missing.
 ";

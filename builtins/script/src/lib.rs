@@ -1,7 +1,7 @@
 //! `builtin://script`: shell text, run by bash, or else by sh (contract 6.3). What a `script:` item calls.
 //!
 //! The text runs with the shell's default options, in the job's directory, as the shell's argument; one that is too
-//! long for that as a file. Needs: `process`.
+//! long for that as a file.
 
 use stephost_sdk::process::{Command, which};
 use stephost_sdk::{Call, Failure, Function, Outcome, Parameter, Signature};
@@ -50,6 +50,16 @@ impl Function for Script {
 }
 
 stephost_sdk::export!(Script);
+stephost_sdk::needs!(
+    process = [
+        "/usr/local/bin/bash",
+        "/usr/bin/bash",
+        "/bin/bash",
+        "/usr/local/bin/sh",
+        "/usr/bin/sh",
+        "/bin/sh"
+    ]
+);
 
 #[cfg(test)]
 mod tests {

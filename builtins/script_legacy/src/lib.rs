@@ -2,8 +2,7 @@
 //! classic `script:` jobs are used to (contract 6.4, 6.6, 12).
 //!
 //! Everything but running the shell is text: `commands` reads the list, `text` writes the script, `quote` puts what
-//! is shown between quotes. Needs: `process`, and the context for the job's variables, which the commands find in
-//! their environment.
+//! is shown between quotes. The commands find the job's variables in their environment, so all of them are read.
 
 mod commands;
 mod quote;
@@ -121,6 +120,20 @@ fn judge(exit: &Exit) -> Result<(), Failure> {
 }
 
 stephost_sdk::export!(ScriptLegacy);
+stephost_sdk::needs!(
+    process = [
+        "bash",
+        "/bin/bash",
+        "/usr/bin/bash",
+        "/usr/local/bin/bash",
+        "sh",
+        "/bin/sh",
+        "/usr/bin/sh",
+        "/usr/local/bin/sh",
+        "/busybox/sh"
+    ],
+    env = ["*"]
+);
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 ///
 /// The first paragraph of the doc comment is the summary. `needs` may be left out; it says which powers the
 /// step asks of a policy: programs it starts, environment variables it reads, variables it exports. The last
-/// two may end in `*`.
+/// two may end in `*`, and `env` may be `*`. What is not named here the step does not get.
 ///
 /// One function of a crate can be a step. It stays an ordinary function; a type of the same name stands for
 /// the step in tests: `Stage::new().run::<greet>(…)`.
@@ -33,6 +33,15 @@ pub fn step(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let needs = parse_macro_input!(attribute as needs::Needs);
     let function = parse_macro_input!(item as ItemFn);
     finish(step::expand(&needs, &function))
+}
+
+/// Says what a step needs that is written by hand, beside `export!`: `needs!(process = ["bash"], env = ["CI_*"]);`.
+///
+/// `#[step(needs(…))]` does the same.
+#[proc_macro]
+pub fn needs(list: TokenStream) -> TokenStream {
+    let list = parse_macro_input!(list with needs::Needs::powers);
+    list.section().into()
 }
 
 /// Makes a struct the inputs of a step: each field is an input, its doc comment the description.

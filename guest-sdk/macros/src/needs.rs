@@ -1,10 +1,13 @@
-//! `needs(…)`: the powers a step asks for, and the text under which they travel in the component.
+//! `needs(…)`: the powers a step asks for, and the custom section in which they travel in the component.
 //!
-//! The text is the custom section `stephost:needs`: JSON, `{"version":1,…}`, one array of strings for each
-//! power that is asked for, in the order of [`POWERS`]. It is a wish, never a grant.
+//! The section `stephost:needs` holds JSON, `{"version":1,…}`, one array of strings for each power that is asked
+//! for, in the order of [`POWERS`]. It is a wish, never a grant. A step that asks for nothing says so too: of a
+//! component without the section a host only knows its imports.
 
 use std::collections::BTreeSet;
 
+use proc_macro2::{Literal, TokenStream};
+use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Error, Ident, LitStr, Token, bracketed, parenthesized};
@@ -18,7 +21,7 @@ const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// What can be asked for, by the names of the policy's keys, and what an entry of it must look like.
 const POWERS: [(&str, Check); 3] = [
     ("process", program),
-    ("env", variable),
+    ("env", readable),
     ("exports", variable),
 ];
 
@@ -32,11 +35,23 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// Returns the text of the custom section; none when nothing is asked for.
-    pub(crate) fn text(&self) -> Option<String> {
-        if self.asked.iter().all(Vec::is_empty) {
-            return None;
+    /// Writes the custom section, which only a component has.
+    pub(crate) fn section(&self) -> TokenStream {
+        let text = self.text();
+        let length = text.len();
+        let bytes = Literal::byte_string(text.as_bytes());
+        quote! {
+            #[cfg(target_arch = "wasm32")]
+            const _: () = {
+                #[used]
+                #[unsafe(link_section = "stephost:needs")]
+                static NEEDS: [u8; #length] = *#bytes;
+            };
         }
+    }
+
+    /// Returns the text of the custom section.
+    fn text(&self) -> String {
         let mut text = format!("{{\"version\":{VERSION}");
         for ((power, _), entries) in POWERS.iter().zip(&self.asked) {
             if !entries.is_empty() {
@@ -45,7 +60,7 @@ impl Needs {
             }
         }
         text.push('}');
-        Some(text)
+        text
     }
 }
 
@@ -56,9 +71,8 @@ fn quoted(entry: &str) -> String {
 
 impl Parse for Needs {
     fn parse(input: ParseStream<'_>) -> syn::Result<Needs> {
-        let mut needs = Needs::default();
         if input.is_empty() {
-            return Ok(needs);
+            return Ok(Needs::default());
         }
         let word: Ident = input.parse()?;
         if word != "needs" {
@@ -69,21 +83,7 @@ impl Parse for Needs {
         }
         let list;
         parenthesized!(list in input);
-        while !list.is_empty() {
-            needs.power(&list)?;
-            if !list.is_empty() {
-                list.parse::<Token![,]>()?;
-            }
-        }
-        if let Some(text) = needs.text()
-            && text.len() > TEXT_BYTES_MAX
-        {
-            let message = format!("these needs take {} bytes", text.len());
-            return Err(Error::new(
-                word.span(),
-                format!("{message}; hosts read {TEXT_BYTES_MAX} at most"),
-            ));
-        }
+        let needs = Needs::powers(&list)?;
         if !input.is_empty() {
             return Err(input.error("nothing follows `needs(…)`"));
         }
@@ -92,6 +92,26 @@ impl Parse for Needs {
 }
 
 impl Needs {
+    /// Reads `power = ["entry", …], …` to its end.
+    pub(crate) fn powers(list: ParseStream<'_>) -> syn::Result<Needs> {
+        let mut needs = Needs::default();
+        let begin = list.span();
+        while !list.is_empty() {
+            needs.power(list)?;
+            if !list.is_empty() {
+                list.parse::<Token![,]>()?;
+            }
+        }
+        let length = needs.text().len();
+        if length > TEXT_BYTES_MAX {
+            return Err(Error::new(
+                begin,
+                format!("these needs take {length} bytes; hosts read {TEXT_BYTES_MAX} at most"),
+            ));
+        }
+        Ok(needs)
+    }
+
     /// Reads one `power = ["entry", …]`.
     fn power(&mut self, list: ParseStream<'_>) -> syn::Result<()> {
         let word: Ident = list.parse()?;
@@ -144,6 +164,11 @@ fn program(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Reading everything is a wish that a policy can grant; setting everything is not.
+fn readable(text: &str) -> Result<(), &'static str> {
+    if text == "*" { Ok(()) } else { variable(text) }
+}
+
 fn variable(text: &str) -> Result<(), &'static str> {
     let name = text.strip_suffix('*').unwrap_or(text);
     let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
@@ -160,7 +185,7 @@ fn variable(text: &str) -> Result<(), &'static str> {
 mod tests {
     use super::Needs;
 
-    fn read(text: &str) -> Result<Option<String>, String> {
+    fn read(text: &str) -> Result<String, String> {
         syn::parse_str::<Needs>(text)
             .map(|needs| needs.text())
             .map_err(|error| error.to_string())
@@ -169,19 +194,20 @@ mod tests {
     #[test]
     fn needs_travel_as_versioned_json() {
         let table = [
-            ("", None),
-            ("needs()", None),
+            ("", r#"{"version":1}"#),
+            ("needs()", r#"{"version":1}"#),
             (
                 r#"needs(env = ["CI_*", "HOME"])"#,
-                Some(r#"{"version":1,"env":["CI_*","HOME"]}"#),
+                r#"{"version":1,"env":["CI_*","HOME"]}"#,
             ),
+            (r#"needs(env = ["*"])"#, r#"{"version":1,"env":["*"]}"#),
             (
                 r#"needs(exports = ["A"], process = ["/opt/a\"b\\c", "sh",],)"#,
-                Some(r#"{"version":1,"process":["/opt/a\"b\\c","sh"],"exports":["A"]}"#),
+                r#"{"version":1,"process":["/opt/a\"b\\c","sh"],"exports":["A"]}"#,
             ),
         ];
         for (source, expected) in table {
-            assert_eq!(read(source), Ok(expected.map(str::to_owned)), "{source}");
+            assert_eq!(read(source), Ok(expected.to_owned()), "{source}");
         }
     }
 
@@ -199,7 +225,7 @@ mod tests {
             ),
             (r#"needs(env = [])"#, "`env` asks for nothing; leave it out"),
             (r#"needs(env = ["A", "A"])"#, "`A` is here twice"),
-            (r#"needs(env = ["*"])"#, "a variable is a name like"),
+            (r#"needs(exports = ["*"])"#, "a variable is a name like"),
             (r#"needs(env = ["1A"])"#, "a variable is a name like"),
             (r#"needs(exports = ["A*B"])"#, "a `*` may stand at its end"),
             (

@@ -1,6 +1,6 @@
 //! `#[step]`: a function becomes the step of its component.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{
@@ -32,7 +32,7 @@ pub(crate) fn expand(needs: &Needs, function: &ItemFn) -> syn::Result<TokenStrea
     let call = quote_spanned! {signature.output.span()=>
         #name(input, step)
     };
-    let section = section(needs);
+    let section = needs.section();
     Ok(quote! {
         #function
 
@@ -56,21 +56,6 @@ pub(crate) fn expand(needs: &Needs, function: &ItemFn) -> syn::Result<TokenStrea
         ::stephost_sdk::export!(#name);
 
         #section
-    })
-}
-
-/// The custom section, which only a component has.
-fn section(needs: &Needs) -> Option<TokenStream> {
-    let text = needs.text()?;
-    let length = text.len();
-    let bytes = Literal::byte_string(text.as_bytes());
-    Some(quote! {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            #[used]
-            #[unsafe(link_section = "stephost:needs")]
-            static NEEDS: [u8; #length] = *#bytes;
-        };
     })
 }
 

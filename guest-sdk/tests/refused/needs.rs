@@ -7,8 +7,8 @@ fn network(_: (), _step: &Step) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Wants every variable
-#[step(needs(env = ["*"]))]
+/// Wants to set every variable
+#[step(needs(exports = ["*"]))]
 fn everything(_: (), _step: &Step) -> Result<(), Failure> {
     Ok(())
 }

@@ -19,8 +19,8 @@ use stephost_steps::limits::TEXT_BYTES_MAX;
 use super::excerpt::{self, Finding, Severity};
 use super::exit::{self, Failure};
 use super::print;
+use crate::config;
 use crate::run::LocalFiles;
-use crate::run::workspace::{FileError, read_named};
 
 /// What stands for stdin among the files.
 const STDIN: &str = "-";
@@ -112,7 +112,7 @@ impl Report {
         if !self.unread.is_empty() {
             exit::BAD_INPUT
         } else if self.count(Severity::Error) + warnings > 0 {
-            exit::FOUND
+            exit::NO
         } else {
             exit::FINE
         }
@@ -121,7 +121,7 @@ impl Report {
 
 /// Checks the files.
 pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
-    let report = look(&arguments.files);
+    let report = look(&arguments.files)?;
     if arguments.json {
         print(&as_json(&report))?;
     } else {
@@ -130,8 +130,8 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     Ok(report.code(arguments.deny_warnings))
 }
 
-fn look(files: &[PathBuf]) -> Report {
-    let builtins = builtins::Shipped::default();
+fn look(files: &[PathBuf]) -> Result<Report, Failure> {
+    let builtins = builtins::Host::new().map_err(Failure::config)?;
     let mut checker = Checker::new(&LocalFiles, &builtins);
     let mut report = Report {
         sheets: Vec::new(),
@@ -170,7 +170,7 @@ fn look(files: &[PathBuf]) -> Report {
         position,
     }));
     report.sheets.sort_by_key(|sheet| sheet.position);
-    report
+    Ok(report)
 }
 
 /// Reads a regular file or stdin, one byte beyond the longest function at most: its reader says that it is too long.
@@ -186,11 +186,9 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if path.is_dir() {
         return Err("is a directory, name the file in it: `func.yml` or another".to_owned());
     }
-    read_named(path).map_err(|error| match error {
-        FileError::Gone => "does not exist".to_owned(),
-        error @ (FileError::NotRegular | FileError::TooLarge | FileError::Io(_)) => {
-            error.to_string()
-        }
+    config::read_regular(path, TEXT_BYTES_MAX).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        _ => format!("cannot be read: {error}"),
     })
 }
 
@@ -383,7 +381,7 @@ fn finding_as_json(path: &str, finding: &Finding) -> Value {
 /// The codes that are found in files that can be read.
 #[cfg(test)]
 pub(super) fn codes(files: &[PathBuf]) -> std::collections::BTreeSet<&'static str> {
-    let report = look(files);
+    let report = look(files).expect("the builtins are known");
     assert!(report.unread.is_empty() && !report.left_out);
     let findings = report.sheets.iter().flat_map(|sheet| &sheet.findings);
     findings.map(|finding| finding.code).collect()

@@ -6,8 +6,8 @@ use std::io::Write as _;
 pub(crate) const FINE: u8 = 0;
 /// The step that was run failed.
 pub(crate) const STEP_FAILED: u8 = 1;
-/// Something was found that is wrong with a file.
-pub(crate) const FOUND: u8 = 1;
+/// The answer to what was asked is no.
+pub(crate) const NO: u8 = 1;
 /// The arguments are wrong.
 pub(crate) const USAGE: u8 = 2;
 /// A file that was named is not what it should be.

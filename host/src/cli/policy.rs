@@ -113,7 +113,7 @@ fn as_json(LoadedPolicy { policy, file }: &LoadedPolicy) -> String {
 }
 
 /// Tells what is wrong with a policy; returns the code.
-fn refused(error: PolicyFileError) -> u8 {
+pub(super) fn refused(error: PolicyFileError) -> u8 {
     match error {
         PolicyFileError::Invalid { path, text, error } => {
             let path = path.to_string_lossy();

@@ -4,7 +4,7 @@
 //! to stdout; its diagnostics, and what it left, go to stderr. Nothing is masked: the inputs are on the
 //! command line already. An interrupt asks the step to stop, a second one ends it.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,16 +19,14 @@ use tokio::sync::watch;
 
 use super::exit::{self, Failure};
 use crate::clock::{self, Stopwatch};
-
-/// Largest component that is read. Shipped ones have 40 KB, an interpreter in one has 12 MB.
-const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+use crate::config;
 
 /// What a step gets to finish after the first interrupt.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs the component in `file`.
 pub(super) fn run(file: &Path, inputs: &[String]) -> Result<u8, Failure> {
-    let wasm = read(file).map_err(Failure::bad_input)?;
+    let wasm = config::component_file(file).map_err(Failure::bad_input)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,22 +72,6 @@ async fn running(file: &Path, wasm: Arc<[u8]>, inputs: &[String]) -> Result<u8, 
         never = interrupts(&levels) => match never {},
     };
     Ok(told(&ending, &signature))
-}
-
-fn read(file: &Path) -> anyhow::Result<Arc<[u8]>> {
-    let failed = || format!("reading {}", file.display());
-    let mut wasm = Vec::new();
-    let opened = std::fs::File::open(file).with_context(failed)?;
-    opened
-        .take(COMPONENT_BYTES_MAX + 1)
-        .read_to_end(&mut wasm)
-        .with_context(failed)?;
-    ensure!(
-        wasm.len() as u64 <= COMPONENT_BYTES_MAX,
-        "{} has more than {COMPONENT_BYTES_MAX} bytes",
-        file.display()
-    );
-    Ok(wasm.into())
 }
 
 /// Passes interrupts on, for as long as it is asked to.
@@ -203,7 +185,7 @@ fn told(ending: &GuestEnding, signature: &Signature) -> u8 {
 }
 
 /// An ending as the end of a sentence about the step.
-fn words(ending: &GuestEnding) -> String {
+pub(super) fn words(ending: &GuestEnding) -> String {
     match ending {
         GuestEnding::Success { .. } => "succeeded".to_owned(),
         GuestEnding::Failed {
@@ -224,7 +206,10 @@ fn words(ending: &GuestEnding) -> String {
             let frames = trap.frames.iter().map(|frame| format!("\n    in {frame}"));
             format!("broke: {}{}", trap.message, frames.collect::<String>())
         }
-        GuestEnding::HostFault { message } => format!("was lost: {message}"),
+        GuestEnding::HostFault(fault) if fault.detail.is_empty() => {
+            format!("was lost: {}", fault.message)
+        }
+        GuestEnding::HostFault(fault) => format!("was lost: {}: {}", fault.message, fault.detail),
         GuestEnding::Link { missing, message } => {
             format!("does not fit this host ({missing}): {message}")
         }

@@ -18,8 +18,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::ServeArguments;
 use super::exit::{self, Failure};
+use super::{ServeArguments, policy};
 use crate::jobs::Jobs;
 use crate::run::Functions;
 use crate::server::listen::ListenError;
@@ -55,6 +55,11 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
 }
 
 async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
+    let policy = match config::policy() {
+        Ok(loaded) => loaded.policy,
+        Err(error) => return Ok(policy::refused(error)),
+    };
+    let own_builtins = config::own_builtins().map_err(Failure::config)?;
     let (listener, path) =
         listen::listen(arguments.socket.as_deref()).map_err(|error| match error {
             ListenError::Io { .. } => Failure::cannot_create(error),
@@ -62,7 +67,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         })?;
     let _socket = SocketFile(path.clone());
     config::announce_socket(&path);
-    let functions = Functions::shipped()
+    let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
     let jobs = Arc::new(Jobs::new(Arc::new(functions)));

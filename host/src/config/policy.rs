@@ -3,21 +3,15 @@
 //! A file that is there and cannot be used is an error and never a return to the shipped policy, which may
 //! allow more. Nothing else is looked at: no variable, no directory of the job, no `/etc`.
 
-use std::ffi::OsStr;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use stephost_policy::{Policy, PolicyError};
+
+use super::companion::{companion, in_companion, own_program, read_regular};
 
 /// Name of the policy in `<executable>.d`.
 const POLICY_FILE: &str = "policy.toml";
-
-/// What the kernel appends to the path of a program whose file was replaced.
-const DELETED: &[u8] = b" (deleted)";
 
 /// A policy and where it came from.
 #[derive(Debug)]
@@ -67,26 +61,16 @@ pub(crate) fn policy() -> Result<LoadedPolicy, PolicyFileError> {
 }
 
 fn policy_beside(program: &Path) -> Result<LoadedPolicy, PolicyFileError> {
-    let dir = companion(program);
-    let path = dir.join(POLICY_FILE);
-    let found = is_there(&dir).and_then(|dir_is_there| {
-        if !dir_is_there {
-            return Ok(false);
-        }
-        // Follows links, so that one to nowhere is an error and not a program without a policy. A plain file is
-        // what cargo leaves beside the programs it builds, and has nothing to do with us.
-        if !dir.metadata()?.is_dir() {
-            return Ok(false);
-        }
-        is_there(&path)
-    });
-    match found {
-        Ok(true) => policy_file(&path),
-        Ok(false) => Ok(LoadedPolicy {
+    match in_companion(program, POLICY_FILE) {
+        Ok(Some(path)) => policy_file(&path),
+        Ok(None) => Ok(LoadedPolicy {
             policy: Policy::shipped(),
             file: None,
         }),
-        Err(source) => Err(PolicyFileError::Read { path, source }),
+        Err(source) => Err(PolicyFileError::Read {
+            path: companion(program).join(POLICY_FILE),
+            source,
+        }),
     }
 }
 
@@ -96,10 +80,11 @@ fn policy_beside(program: &Path) -> Result<LoadedPolicy, PolicyFileError> {
 ///
 /// When it cannot be read, or is no policy.
 pub(crate) fn policy_file(path: &Path) -> Result<LoadedPolicy, PolicyFileError> {
-    let bytes = read(path).map_err(|source| PolicyFileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes =
+        read_regular(path, Policy::TEXT_BYTES_MAX).map_err(|source| PolicyFileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
     let text = String::from_utf8(bytes).map_err(|error| PolicyFileError::NotUtf8 {
         path: path.to_owned(),
         at: error.utf8_error().valid_up_to(),
@@ -114,53 +99,6 @@ pub(crate) fn policy_file(path: &Path) -> Result<LoadedPolicy, PolicyFileError> 
             text,
             error,
         }),
-    }
-}
-
-/// Reads a regular file, one byte beyond the longest policy at most: the parser says that it is too long.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlags::NONBLOCK.bits();
-    let file = OpenOptions::new()
-        .read(true)
-        // A FIFO must not hold up the host before it is found to be none of ours.
-        .custom_flags(i32::from_ne_bytes(flags.to_ne_bytes()))
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let bytes_max = u64::try_from(Policy::TEXT_BYTES_MAX + 1).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    file.take(bytes_max).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn is_there(path: &Path) -> io::Result<bool> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// `<program>.d`: what belongs to a program and is copied along with it.
-pub(crate) fn companion(program: &Path) -> PathBuf {
-    let mut name = program.as_os_str().to_owned();
-    name.push(".d");
-    name.into()
-}
-
-/// The path of this program. When its file was replaced while it runs, the path where it was: its directory is
-/// still the one beside it.
-fn own_program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    let replaced = !is_there(&path)?;
-    Ok(if replaced { without_mark(path) } else { path })
-}
-
-fn without_mark(path: PathBuf) -> PathBuf {
-    match path.as_os_str().as_bytes().strip_suffix(DELETED) {
-        Some(original) => PathBuf::from(OsStr::from_bytes(original)),
-        None => path,
     }
 }
 
@@ -235,19 +173,6 @@ mod tests {
         assert!(
             beside(|dir| std::os::unix::fs::symlink("gone", dir).unwrap()).is_err(),
             "a link to nowhere for a directory"
-        );
-    }
-
-    #[test]
-    fn a_program_that_was_replaced_keeps_its_directory() {
-        let marked = PathBuf::from("/opt/stephost (deleted)");
-        assert_eq!(
-            companion(&without_mark(marked)),
-            Path::new("/opt/stephost.d")
-        );
-        assert_eq!(
-            without_mark(PathBuf::from("/opt/stephost")),
-            Path::new("/opt/stephost")
         );
     }
 }

@@ -1,8 +1,8 @@
 //! A leaf that is a function of the host: a Wasm component in the sandbox, by name.
 //!
-//! Owns the table of builtins and the translation between steps and guests: inputs are checked against what
-//! the guest describes, its ending becomes an [`Ending`], stops are handed on. Never gives a guest anything
-//! that is not in its call.
+//! Owns the translation between steps and guests: the policy is asked first, inputs are checked against what the
+//! guest describes, it runs with its grant and nothing else, its ending becomes an [`Ending`], stops are handed on.
+//! Every refusal is one line of the audit trail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,57 +11,21 @@ use std::time::SystemTime;
 use stephost_expr::{Template, Value};
 use stephost_job::{Ending, StopReason};
 use stephost_joblog::Stream;
-use stephost_policy::Limits;
+use stephost_policy::{Denial, Grant};
 use stephost_sandbox as sandbox;
 use stephost_steps::{Name, Outputs as DeclaredOutputs, Parameter, Spec, ValueType};
 use tokio::sync::watch;
 
 use super::environment::name_fault;
-use super::programs::{self, StepPrograms};
+use super::functions::NoGrant;
+use super::programs::StepPrograms;
 use super::scope::StepScope;
 use super::{Environment, Halt, JobContext, Outputs, StopLevel};
 use crate::clock;
 use crate::logfile::LogWriter;
 
-/// The functions that this host brings along.
-pub(crate) struct Functions {
-    sandbox: sandbox::Sandbox,
-    builtins: BTreeMap<&'static str, Arc<sandbox::Builtin>>,
-}
-
 /// What a `script:` item calls, and the input that takes its text.
 const SCRIPT: &str = "script";
-
-impl Functions {
-    /// The shipped builtins, ready to be compiled on first use.
-    ///
-    /// # Errors
-    ///
-    /// When the sandbox cannot be set up on this machine.
-    pub(crate) fn shipped() -> Result<Functions, sandbox::SandboxError> {
-        let sandbox = sandbox::Sandbox::new(sandbox::SandboxConfig::default())?;
-        let builtins = stephost_builtins::shipped()
-            .iter()
-            .map(|shipped| {
-                (
-                    shipped.name,
-                    Arc::new(sandbox::Builtin::new(shipped.name, shipped.wasm)),
-                )
-            })
-            .collect();
-        Ok(Functions { sandbox, builtins })
-    }
-
-    pub(super) fn find(&self, name: &str) -> Result<Arc<sandbox::Builtin>, Halt> {
-        self.builtins.get(name).cloned().ok_or_else(|| {
-            let names: Vec<&str> = self.builtins.keys().copied().collect();
-            Halt::failed(format!(
-                "no builtin function `{name}`; this host has {}",
-                names.join(", ")
-            ))
-        })
-    }
-}
 
 /// What a guest prints goes into the job's log.
 struct GuestOutput(Arc<LogWriter>);
@@ -97,13 +61,14 @@ impl JobContext {
             Halt::failed(format!("failed to load: expand input {SCRIPT}: {error}"))
         })?;
         let builtin = self.functions.find(SCRIPT)?;
+        let grant = self.grant(step, &builtin)?;
         let mut spec = self.spec_of(&builtin).await?;
         // An item declares nothing, so its text may hold what is sensitive, and is as sensitive as that.
         for input in spec.inputs.values_mut() {
             input.sensitive = text.is_sensitive();
         }
         let inputs = BTreeMap::from([(name(SCRIPT)?, text)]);
-        self.call(step, &builtin, &spec, inputs, environment)
+        self.call(step, &builtin, &grant, &spec, inputs, environment)
             .await?;
         self.read_exports(&files.export, environment)?;
         Ok(Outputs::new())
@@ -116,15 +81,45 @@ impl JobContext {
         inputs: BTreeMap<Name, Value>,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
+        let grant = self.grant(step, builtin)?;
         let spec = self.spec_of(builtin).await?;
-        self.call(step, builtin, &spec, inputs, environment).await
+        self.call(step, builtin, &grant, &spec, inputs, environment)
+            .await
+    }
+
+    /// What the policy lets a builtin have, before anything of it runs.
+    fn grant(&self, step: &str, builtin: &sandbox::Builtin) -> Result<Grant, Halt> {
+        self.functions.grant(builtin).map_err(|refusal| {
+            let ending = match refusal {
+                NoGrant::Denied(denial) => {
+                    audit(step, &denial);
+                    self.explain(&denial);
+                    denied(&denial)
+                }
+                NoGrant::Manifest(error) => Ending::Failed {
+                    message: format!("exec: the builtin cannot be used: {error}"),
+                    exit_status: None,
+                },
+            };
+            self.log.line(Stream::Err, &ending.message());
+            Halt {
+                ending,
+                interrupted: false,
+            }
+        })
+    }
+
+    /// Tells who reads the log what would help.
+    fn explain(&self, denial: &Denial) {
+        self.log
+            .line(Stream::Err, &format!("help: {}", denial.help()));
     }
 
     async fn spec_of(&self, builtin: &sandbox::Builtin) -> Result<Spec, Halt> {
-        match self.functions.sandbox.describe(builtin).await {
+        match self.functions.sandbox().describe(builtin).await {
             Ok(signature) => spec(&signature),
             Err(ending) => {
-                let halt = self.ending(ending, false).err();
+                let halt = self.ending(ending, Told::default()).err();
                 Err(halt.unwrap_or_else(no_signature))
             }
         }
@@ -134,59 +129,90 @@ impl JobContext {
         &self,
         step: &str,
         builtin: &sandbox::Builtin,
+        grant: &Grant,
         spec: &Spec,
         inputs: BTreeMap<Name, Value>,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
-        let sandbox = &self.functions.sandbox;
+        let sandbox = self.functions.sandbox();
         let inputs = checked(spec, inputs)?;
         self.hide(inputs.values());
         self.started(step);
-        let programs = programs::are_granted_to(builtin.name())
-            .then(|| StepPrograms::new(self, step, environment));
+        let programs = StepPrograms::new(self, step, environment, grant);
         let call = sandbox::Call {
             arguments: inputs
                 .iter()
                 .map(|(name, value)| (name.to_string(), sandbox::Value::from(value.to_json())))
                 .collect(),
-            context: self.guest_context(environment),
+            context: self.guest_context(environment, grant),
             log: Arc::new(GuestOutput(Arc::clone(&self.log))),
-            limits: limits(programs.is_some()),
-            programs: programs.as_ref().map(StepPrograms::capability),
+            limits: grant.limits.clone(),
+            programs: Some(programs.capability()),
         };
         let (levels, level) = watch::channel(sandbox::StopLevel::None);
         let ending = {
             let mut guest = std::pin::pin!(sandbox.run(builtin, call, sandbox::Stop(level)));
             tokio::select! {
                 ending = &mut guest => ending,
-                () = self.pass_stops_to_guest(&levels, programs.as_ref()) => guest.await,
+                () = self.pass_stops_to_guest(&levels, &programs) => guest.await,
             }
         };
-        let ran_programs = programs.as_ref().is_some_and(StepPrograms::ran_any);
-        if let Some(programs) = programs {
-            for leftovers in programs.finish().await {
-                self.keep(leftovers);
-            }
+        let told = Told {
+            ran_programs: programs.ran_any(),
+            denials: programs.denials(),
+        };
+        for leftovers in programs.finish().await {
+            self.keep(leftovers);
         }
         self.log.flush();
-        let (outputs, exports) = self.ending(ending, ran_programs)?;
-        environment.export(exported(exports)?);
+        let (outputs, exports) = self.ending(ending, told)?;
+        let exports = exported(exports)?;
+        // All or none: a step that failed has exported nothing.
+        for name in exports.keys() {
+            if let Err(denial) = grant.export(name) {
+                return Err(self.refused_export(step, &denial));
+            }
+        }
+        environment.export(exports);
         let outputs = named(outputs)?;
         spec.check_outputs(outputs)
             .map_err(|error| Halt::failed(format!("exec: {error}")))
     }
 
-    fn guest_context(&self, environment: &Environment) -> sandbox::Context {
-        let texts = |values: &BTreeMap<String, Value>| {
+    fn refused_export(&self, step: &str, denial: &Denial) -> Halt {
+        audit(step, denial);
+        let ending = denied(denial);
+        self.explain(denial);
+        self.log.line(Stream::Err, &ending.message());
+        Halt {
+            ending,
+            interrupted: false,
+        }
+    }
+
+    /// What a guest may know of its surroundings: variables that it may not read do not exist for it.
+    fn guest_context(&self, environment: &Environment, grant: &Grant) -> sandbox::Context {
+        let readable = |values: &BTreeMap<String, Value>| -> Vec<(String, String)> {
+            let values = values.iter();
             values
-                .iter()
+                .filter(|(name, _)| grant.environment(name))
                 .map(|(name, value)| (name.clone(), value.to_text()))
                 .collect()
         };
+        // Most builtins read nothing, and a job may have thousands of variables.
+        let (environment, job_variables) = if grant.environment.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            let variables = self.variables.as_object();
+            (
+                readable(&environment.flattened()),
+                variables.map(readable).unwrap_or_default(),
+            )
+        };
         sandbox::Context {
             work_dir: self.work_dir.to_string_lossy().into_owned(),
-            environment: texts(&environment.flattened()),
-            job_variables: self.variables.as_object().map(texts).unwrap_or_default(),
+            environment,
+            job_variables,
             grace: self.grace,
             began_at: clock::wall()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -198,7 +224,7 @@ impl JobContext {
     async fn pass_stops_to_guest(
         &self,
         levels: &watch::Sender<sandbox::StopLevel>,
-        programs: Option<&StepPrograms>,
+        programs: &StepPrograms,
     ) {
         let reason = |reason| match reason {
             StopReason::Timeout => sandbox::StopReason::Deadline,
@@ -224,9 +250,7 @@ impl JobContext {
                     });
                 }
             }
-            if let Some(programs) = programs {
-                programs.stop(level);
-            }
+            programs.stop(level);
             if matches!(level, StopLevel::Kill { .. }) {
                 return;
             }
@@ -249,7 +273,7 @@ impl JobContext {
     fn ending(
         &self,
         ending: sandbox::GuestEnding,
-        ran_programs: bool,
+        told: Told,
     ) -> Result<(Vec<(String, sandbox::Value)>, Vec<(String, String)>), Halt> {
         use sandbox::GuestEnding as Guest;
         let interrupted = self.stopped();
@@ -292,15 +316,32 @@ impl JobContext {
                     message: message(trap.message),
                 }
             }
-            Guest::HostFault { message: text } => Ending::Internal {
-                message: message(text),
-            },
+            Guest::HostFault(fault) => {
+                tracing::error!(
+                    error = fault.message,
+                    error.detail = fault.detail,
+                    frames = ?fault.frames,
+                    "the host broke while it served a builtin"
+                );
+                Ending::Internal {
+                    message: message(fault.message),
+                }
+            }
             Guest::Denied {
                 capability,
                 target,
                 code,
-            } => Ending::Denied {
-                message: message(format!("{capability} of {target:?} is denied ({code})")),
+            } => match told.denial(&capability, &target) {
+                Some(denial) => {
+                    self.explain(denial);
+                    denied(denial)
+                }
+                // Only its word: nothing that this host refused.
+                None => Ending::Denied {
+                    message: message(format!(
+                        "the builtin says that {capability} of {target:?} was denied to it ({code})"
+                    )),
+                },
             },
             Guest::Link {
                 missing,
@@ -319,9 +360,9 @@ impl JobContext {
                 message: message("too many builtins run at once; try again later".to_owned()),
             },
         };
-        let told =
-            ran_programs && matches!(ending, Ending::Failed { .. } | Ending::Cancelled { .. });
-        if !told {
+        let spoken =
+            told.ran_programs && matches!(ending, Ending::Failed { .. } | Ending::Cancelled { .. });
+        if !spoken {
             self.log.line(Stream::Err, &ending.message());
         }
         Err(Halt {
@@ -331,13 +372,45 @@ impl JobContext {
     }
 }
 
-/// Programs take their own time, up to the job's timeout; what a guest computes and waits for does not.
-fn limits(runs_programs: bool) -> Limits {
-    let shipped = Limits::shipped();
-    Limits {
-        wall_max: shipped.wall_max.filter(|_| !runs_programs),
-        ..shipped
+/// What happened before a guest ended.
+#[derive(Default)]
+struct Told {
+    /// It ran programs, which have written their own story.
+    ran_programs: bool,
+    /// What it was refused.
+    denials: Vec<Denial>,
+}
+
+impl Told {
+    /// The refusal that a guest speaks of.
+    fn denial(&self, capability: &str, target: &str) -> Option<&Denial> {
+        let mut denials = self.denials.iter();
+        denials
+            .find(|denial| denial.capability().as_str() == capability && denial.target() == target)
     }
+}
+
+fn denied(denial: &Denial) -> Ending {
+    Ending::Denied {
+        message: format!("exec: {denial}"),
+    }
+}
+
+/// Writes a refusal into the audit trail.
+pub(super) fn audit(step: &str, denial: &Denial) {
+    tracing::warn!(
+        target: "audit",
+        {
+            step.name = step,
+            step.function = denial.function(),
+            policy.name = denial.policy(),
+            policy.line = denial.rule().map(|rule| rule.line),
+            policy.capability = denial.capability().as_str(),
+            policy.target = ?denial.target(),
+            policy.code = denial.code().as_str(),
+        },
+        "denied"
+    );
 }
 
 fn checked(spec: &Spec, inputs: BTreeMap<Name, Value>) -> Result<BTreeMap<Name, Value>, Halt> {
@@ -350,7 +423,7 @@ fn no_signature() -> Halt {
 }
 
 /// What a builtin that describes itself so takes and gives; `None` when a run would refuse it.
-pub(crate) fn spec_of(signature: &sandbox::Signature) -> Option<Spec> {
+pub(crate) fn spec_of_signature(signature: &sandbox::Signature) -> Option<Spec> {
     spec(signature).ok()
 }
 

@@ -5,7 +5,6 @@
 //! step may have replaced. References to git and OCI are understood and refused with a sentence.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use stephost_sandbox::Builtin;
 use stephost_steps::{
@@ -21,7 +20,7 @@ pub(super) enum Target {
     /// A function loaded from a definition.
     Function(Loaded),
     /// A function of the host.
-    Builtin(Arc<Builtin>),
+    Builtin(Builtin),
 }
 
 /// Definition files of this machine.

@@ -1,17 +1,18 @@
 //! Programs that a builtin runs: the other half of the sandbox's [`sandbox::Programs`], by way of `process`.
 //!
-//! Owns which builtins may run programs at all, the programs of one step from their start to their end, and their files.
+//! Owns the programs of one step from their start to their end, and their files.
 //!
-//! Promises: a program gets the step's environment and what its builtin changed, the job's directory, and nothing on
-//! its input; it writes into the job's log. It ends with its step: politely when the step is asked to stop, at once when
-//! the step is killed or its builtin has ended, and [`StepPrograms::finish`] waits until it has. What it leaves in the
-//! background on purpose is kept for the job, like that of an exec step. Each start is one line of the audit trail.
+//! Promises: only what is granted starts; a path under which a granted name was found is as good as the name. A program
+//! gets the step's environment and what its builtin changed, the job's directory, and nothing on its input; it writes
+//! into the job's log. It ends with its step: politely when the step is asked to stop, at once when the step is killed
+//! or its builtin has ended, and [`StepPrograms::finish`] waits until it has. What it leaves in the background on
+//! purpose is kept for the job, like that of an exec step. Each start, and each refusal, is one line of the audit trail.
 //!
 //! Never: judges an ending (that is the builtin's work), or logs an argument or a variable.
 
 mod signal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,24 +20,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture as _, ready};
 use stephost_joblog::Stream;
+use stephost_policy::{Denial, Grant};
 use stephost_process::{Leftovers, Plan, Report, StartError, Stopper};
 use stephost_sandbox as sandbox;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::builtin::audit;
 use super::environment::name_fault;
 use super::exec::{self, BACKGROUND, StepOutput};
 use super::workspace::{ProgramFile, Workspace};
 use super::{Environment, JobContext, StopLevel};
 use crate::logfile::LogWriter;
 
-/// Builtins that may run programs. The policy's grants will take its place.
-const GRANTED: [&str; 3] = ["script", "script_legacy", "test/launch"];
-
-/// Whether a builtin may run programs.
-pub(super) fn are_granted_to(builtin: &str) -> bool {
-    GRANTED.contains(&builtin)
-}
+/// Refusals of one step that are kept to explain its ending. The audit trail has them all.
+const DENIALS_MAX: usize = 32;
 
 /// The programs of one step.
 pub(super) struct StepPrograms {
@@ -46,6 +44,7 @@ pub(super) struct StepPrograms {
 /// What the programs of a step share.
 struct Step {
     name: String,
+    grant: Grant,
     environment: Environment,
     work_dir: PathBuf,
     log: Arc<LogWriter>,
@@ -66,6 +65,9 @@ struct State {
     /// Those whose builtin has let go of them. They were killed, and are about to end.
     abandoned: Vec<Ending>,
     leftovers: Vec<Leftovers>,
+    /// Where granted names were found.
+    found: BTreeSet<String>,
+    denials: Vec<Denial>,
 }
 
 /// The end of a program, and the files that go with it.
@@ -75,10 +77,16 @@ struct Ending {
 }
 
 impl StepPrograms {
-    pub(super) fn new(context: &JobContext, name: &str, environment: &Environment) -> StepPrograms {
+    pub(super) fn new(
+        context: &JobContext,
+        name: &str,
+        environment: &Environment,
+        grant: &Grant,
+    ) -> StepPrograms {
         StepPrograms {
             step: Arc::new(Step {
                 name: name.to_owned(),
+                grant: grant.clone(),
                 environment: environment.clone(),
                 work_dir: context.work_dir.clone(),
                 log: Arc::clone(&context.log),
@@ -98,6 +106,11 @@ impl StepPrograms {
     /// Whether any program was started.
     pub(super) fn ran_any(&self) -> bool {
         self.step.state().started > 0
+    }
+
+    /// What was refused.
+    pub(super) fn denials(&self) -> Vec<Denial> {
+        self.step.state().denials.clone()
     }
 
     /// Hands a stop to those that run. Those that start later ask for it themselves.
@@ -163,6 +176,7 @@ impl Step {
         if *step.stop.borrow() != StopLevel::None {
             return Err(sandbox::StartError::Stopping);
         }
+        step.check(&command.program)?;
         let program = command.program.clone();
         let started = step.spawn(command);
         let refused = started.as_ref().err();
@@ -197,6 +211,27 @@ impl Step {
                 _files: files,
             }),
         })
+    }
+
+    /// Asks the grant.
+    fn check(&self, program: &str) -> Result<(), sandbox::StartError> {
+        let Err(denial) = self.grant.program(program) else {
+            return Ok(());
+        };
+        let mut state = self.state();
+        if state.found.contains(program) {
+            return Ok(());
+        }
+        audit(&self.name, &denial);
+        let error = sandbox::StartError::Denied {
+            capability: denial.capability().as_str().to_owned(),
+            target: denial.target().to_owned(),
+            code: denial.code().as_str().to_owned(),
+        };
+        if state.denials.len() < DENIALS_MAX {
+            state.denials.push(denial);
+        }
+        Err(error)
     }
 
     fn spawn(
@@ -282,11 +317,17 @@ impl Step {
             .environment
             .value("PATH")
             .map(|path| OsString::from(path.to_text()));
-        programs
+        // What is not granted is not there: a guest has no use for it, and learns nothing of the machine.
+        let granted = programs
             .iter()
-            .find_map(|program| stephost_process::which(program.as_ref(), path.as_deref()))
+            .filter(|program| self.grant.programs.contains(program));
+        let found = granted
+            .filter_map(|program| stephost_process::which(program.as_ref(), path.as_deref()))
+            .next()
             // A path that is not text cannot be told to a guest.
-            .and_then(|path| path.into_os_string().into_string().ok())
+            .and_then(|path| path.into_os_string().into_string().ok())?;
+        self.state().found.insert(found.clone());
+        Some(found)
     }
 
     /// Takes note of an end, and returns what a guest may know of it.

@@ -230,27 +230,8 @@ pub(crate) fn read_replaceable(path: &Path) -> Result<Vec<u8>, FileError> {
     )
 }
 
-/// Reads a regular file that the caller of this program named: a link is followed, a FIFO is not waited for, and no
-/// more than [`FILE_BYTES_MAX`] is read.
-///
-/// # Errors
-///
-/// [`FileError`].
-pub(crate) fn read_named(path: &Path) -> Result<Vec<u8>, FileError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    regular_content(
-        std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(flags(rustix::fs::OFlags::NONBLOCK))
-            .open(path),
-    )
-}
-
 fn open_flags() -> i32 {
-    flags(rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK)
-}
-
-fn flags(flags: rustix::fs::OFlags) -> i32 {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     i32::try_from(flags.bits()).expect("open flags fit the type that open takes")
 }
 

@@ -152,6 +152,10 @@ impl ChosenLimits {
         Ok(amount)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LimitName, Amount)> {
+        self.0.iter().map(|(name, amount)| (*name, *amount))
+    }
+
     pub(crate) fn get(&self, name: LimitName) -> Option<Amount> {
         self.0.get(&name).copied()
     }

@@ -141,7 +141,9 @@ impl Names {
                 Use::Environment => true,
                 Use::Exports => !is_loader(name),
             };
-        pattern_may.then_some(&**covering)
+        // Whoever reads everything also reads what no shell could have set.
+        let reads_everything = self.purpose == Use::Environment && covering.is_empty();
+        (pattern_may || reads_everything).then_some(&**covering)
     }
 
     /// What is in both; the reasons are this set's.
@@ -343,6 +345,18 @@ mod tests {
         for (name, expected) in table {
             assert_eq!(set.contains(name), expected, "{name:?}");
         }
+    }
+
+    #[test]
+    fn who_reads_everything_reads_names_of_every_kind() {
+        let odd = ["1A", "CI A", "BASH_FUNC_f%%", "ä", "PATH", "CI_A"];
+        let everything = names(Use::Environment, &["*"]);
+        for name in odd {
+            assert!(everything.contains(name), "{name:?}");
+        }
+        let some = everything.intersection(&names(Use::Environment, &["CI_*"]));
+        assert_eq!(some.to_string(), "CI_*");
+        assert!(!some.contains("CI A"));
     }
 
     #[test]

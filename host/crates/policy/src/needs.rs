@@ -7,17 +7,19 @@
 //! {"version":1,"process":["bash","sh"],"env":["CI_*"],"exports":["NAME"],"limits":{"memory":"32 MiB"}}
 //! ```
 //!
-//! Every key but `version` may be left out; a component without the section needs nothing. Like a policy it is
-//! refused for a key that nobody knows: a wish that is not understood must not look granted.
+//! Every key but `version` may be left out, and what is left out is not needed. Of a component without the section
+//! only the imports are known, so the rule alone decides ([`Needs::of_imports`]). Like a policy the text is refused
+//! for a key that nobody knows: a wish that is not understood must not look granted.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 
-use crate::limits::{ChosenLimits, LimitName, Limits, Written};
+use crate::limits::{Amount, ChosenLimits, LimitName, Limits, Written};
 use crate::names::{Names, Pattern, Programs, Use, check_program};
 use crate::quoted::Quoted;
+use crate::reason::Capability;
 
 /// Longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
@@ -121,6 +123,31 @@ impl Needs {
             exports: Asked::Listed(variables("exports", Use::Exports, &stated.exports)?),
             limits,
         })
+    }
+
+    /// What is asked for, as it is written and sorted; `None` if the component does not say. Functions are not asked
+    /// for: there is nothing to list.
+    pub fn asked(&self, capability: Capability) -> Option<Vec<String>> {
+        let names = |asked: &Asked<Names>| match asked {
+            Asked::Listed(names) => {
+                Some(names.entries().into_iter().map(|(text, _)| text).collect())
+            }
+            Asked::Unstated => None,
+        };
+        match capability {
+            Capability::Function => Some(Vec::new()),
+            Capability::Process => match &self.process {
+                Asked::Listed(programs) => Some(programs.iter().map(str::to_owned).collect()),
+                Asked::Unstated => None,
+            },
+            Capability::Environment => names(&self.environment),
+            Capability::Exports => names(&self.exports),
+        }
+    }
+
+    /// The limits that the component is content with.
+    pub fn limits(&self) -> impl Iterator<Item = (LimitName, Amount)> {
+        self.limits.iter()
     }
 
     /// Lowers `limits` to what the component is content with. A wish never raises a limit.
@@ -233,6 +260,15 @@ mod tests {
         needs.lower(&mut limits);
         assert_eq!((limits.memory_bytes_max, limits.handles_max), (32 << 20, 4));
         assert_eq!(Needs::parse(br#"{"version":1}"#), Ok(Needs::none()));
+        let asked = |capability| needs.asked(capability).unwrap().join(" ");
+        assert_eq!(asked(Capability::Process), "/bin/sh bash");
+        assert_eq!(asked(Capability::Environment), "CI_* HOME");
+        assert_eq!(asked(Capability::Exports), "PATH");
+        let limits: Vec<String> = needs
+            .limits()
+            .map(|(name, amount)| format!("{name}={amount}"))
+            .collect();
+        assert_eq!(limits, ["memory=32 MiB", "handles=4"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One builtin: a name, a component, and what became of it once it was used.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, Linker};
@@ -13,7 +13,7 @@ use crate::engine::slot_limits;
 use crate::guest::Guest;
 use crate::imports::{INTERFACES, process};
 use crate::limits::hit_in_message;
-use crate::{GuestEnding, Signature};
+use crate::{GuestEnding, HostFault, Manifest, ManifestError, Signature};
 
 /// A named component. Compiled on first use, once, however many use it first; clones share that.
 ///
@@ -26,6 +26,7 @@ pub struct Builtin {
 struct Shared {
     name: Box<str>,
     wasm: Wasm,
+    manifest: OnceLock<Result<Manifest, ManifestError>>,
     compiled: OnceCell<Result<Compiled, GuestEnding>>,
     signature: OnceCell<Arc<Signature>>,
 }
@@ -74,6 +75,7 @@ impl Builtin {
         let shared = Shared {
             name: name.into(),
             wasm: wasm.into(),
+            manifest: OnceLock::new(),
             compiled: OnceCell::new(),
             signature: OnceCell::new(),
         };
@@ -97,6 +99,16 @@ impl Builtin {
         }
     }
 
+    /// Returns what the component says about itself. Read on first use.
+    ///
+    /// # Errors
+    /// What is wrong with the component.
+    pub fn manifest(&self) -> Result<&Manifest, ManifestError> {
+        let read = || Manifest::read(self.wasm());
+        let manifest = self.shared.manifest.get_or_init(read);
+        manifest.as_ref().map_err(Clone::clone)
+    }
+
     pub(crate) fn signature(&self) -> &OnceCell<Arc<Signature>> {
         &self.shared.signature
     }
@@ -117,9 +129,9 @@ impl Builtin {
             let compiling =
                 tokio::task::spawn_blocking(move || link(&engine, &linker, builtin.wasm()));
             compiling.await.unwrap_or_else(|_panic| {
-                Err(GuestEnding::HostFault {
-                    message: "the compiler could not cope with the component".to_owned(),
-                })
+                Err(GuestEnding::HostFault(HostFault::new(
+                    "the compiler could not cope with the component",
+                )))
             })
         };
         self.shared.compiled.get_or_init(compile).await;

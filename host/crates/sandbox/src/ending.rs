@@ -52,12 +52,8 @@ pub enum GuestEnding {
     },
     /// The guest broke: a panic, an abort, a wild access.
     Trap(Trap),
-    /// The host broke while it served the guest. Says nothing about the guest, and holds no panic text (the
-    /// panic hook has it).
-    HostFault {
-        /// Where, in words a client may read.
-        message: String,
-    },
+    /// The host broke while it served the guest. Says nothing about the guest.
+    HostFault(HostFault),
     /// The component imports something the sandbox does not have, or exports no step.
     Link {
         /// The interface.
@@ -72,6 +68,27 @@ pub enum GuestEnding {
     },
     /// Every slot is taken. Nothing was started.
     Busy,
+}
+
+/// What is known about a host that broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostFault {
+    /// Where, in words a client may read.
+    pub message: String,
+    /// The whole chain of causes, for the operator alone. Empty after a panic, whose text the panic hook has.
+    pub detail: String,
+    /// Where the guest was, as in [`Trap::frames`].
+    pub frames: Vec<String>,
+}
+
+impl HostFault {
+    pub(crate) fn new(message: impl Into<String>) -> HostFault {
+        HostFault {
+            message: message.into(),
+            detail: String::new(),
+            frames: Vec::new(),
+        }
+    }
 }
 
 /// What is known about a guest that broke.

@@ -28,6 +28,7 @@ mod guest;
 mod imports;
 mod json;
 mod limits;
+mod manifest;
 mod programs;
 mod run;
 mod signature;
@@ -50,8 +51,9 @@ use wasmtime::component::Linker;
 
 pub use builtin::{Builtin, Wasm};
 pub use call::{Call, Channel, Context, Log};
-pub use ending::{GuestEnding, Trap};
+pub use ending::{GuestEnding, HostFault, Trap};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
+pub use manifest::{Manifest, ManifestError};
 pub use programs::{
     Answer, CHILDREN_MAX, Command, Exit, FILES_BYTES_MAX, File, Program, ProgramEnding, Programs,
     STARTS_MAX, STRINGS_BYTES_MAX, StartError,
@@ -266,8 +268,9 @@ impl Sandbox {
 
     /// Returns the compiled component. The work goes on when the caller goes away, for the next one to find.
     async fn compiled<'a>(&self, builtin: &'a Builtin) -> Result<&'a Compiled, GuestEnding> {
-        let foreign = || GuestEnding::HostFault {
-            message: format!("builtin `{}` belongs to another sandbox", builtin.name()),
+        let foreign = || {
+            let message = format!("builtin `{}` belongs to another sandbox", builtin.name());
+            GuestEnding::HostFault(HostFault::new(message))
         };
         if builtin.compiled().is_none() {
             let (compiling, engine, linker) = (
@@ -290,9 +293,9 @@ impl Sandbox {
             }
             Some(Ok(compiled)) => Ok(compiled),
             Some(Err(ending)) => Err(ending.clone()),
-            None => Err(GuestEnding::HostFault {
-                message: "the sandbox was closed while it compiled".to_owned(),
-            }),
+            None => Err(GuestEnding::HostFault(HostFault::new(
+                "the sandbox was closed while it compiled",
+            ))),
         }
     }
 }

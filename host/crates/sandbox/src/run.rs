@@ -28,7 +28,7 @@ use crate::cpu::counted;
 use crate::ending::plain;
 use crate::guest::{Guest, Lever, store};
 use crate::limits::LimitHit;
-use crate::{GuestEnding, Sandbox, Signature, signature, trap, value};
+use crate::{GuestEnding, HostFault, Sandbox, Signature, signature, trap, value};
 
 /// How long a killed guest's task may take to be gone before nobody waits for it any more. Measured: 0.2 ms;
 /// this is for a machine that swaps. The slot is free only when it really is.
@@ -151,9 +151,8 @@ fn settle(joined: Result<Closed, JoinError>) -> Closed {
 
 /// The text of a panic went to the panic hook; it is for operators, not for clients.
 fn broken(what: &str) -> Closed {
-    Closed::Ended(GuestEnding::HostFault {
-        message: format!("{what} while it served the guest"),
-    })
+    let message = format!("{what} while it served the guest");
+    Closed::Ended(GuestEnding::HostFault(HostFault::new(message)))
 }
 
 /// The guest's work. Parameters are dropped in reverse: the store before the slot, so that a free slot is one

@@ -29,20 +29,18 @@ const SOON: Duration = Duration::from_millis(500);
 
 static SANDBOX: LazyLock<Sandbox> =
     LazyLock::new(|| Sandbox::new(SandboxConfig::default()).unwrap());
-static HELLO: LazyLock<Builtin> = LazyLock::new(|| shipped("hello"));
-static MISBEHAVE: LazyLock<Builtin> = LazyLock::new(|| shipped("test/misbehave"));
-static LAUNCH: LazyLock<Builtin> = LazyLock::new(|| shipped("test/launch"));
+static HELLO: LazyLock<Builtin> = LazyLock::new(|| built("hello"));
+static MISBEHAVE: LazyLock<Builtin> = LazyLock::new(|| built("test/misbehave"));
+static LAUNCH: LazyLock<Builtin> = LazyLock::new(|| built("test/launch"));
 
-fn shipped(name: &str) -> Builtin {
-    let found = stephost_builtins::shipped()
-        .iter()
-        .find(|shipped| shipped.name == name);
-    Builtin::new(
-        name,
-        found
-            .expect("dev-dependencies switch the test guests on")
-            .wasm,
-    )
+fn built(name: &str) -> Builtin {
+    let (shipped, for_tests) = (
+        stephost_builtins::shipped(),
+        stephost_builtins::test_guests(),
+    );
+    let mut all = shipped.iter().chain(for_tests);
+    let found = all.find(|builtin| builtin.name == name);
+    Builtin::new(name, found.expect("it was built").wasm)
 }
 
 /// A log that can be waited on.
@@ -153,7 +151,7 @@ fn brief(ending: &GuestEnding) -> String {
         GuestEnding::Cancelled { killed: true } => "killed".to_owned(),
         GuestEnding::Limit { which, message } => format!("limit {which}: {message}"),
         GuestEnding::Trap(trap) => format!("trap: {}", trap.message),
-        GuestEnding::HostFault { message } => format!("host fault: {message}"),
+        GuestEnding::HostFault(fault) => format!("host fault: {}", fault.message),
         GuestEnding::Link { missing, .. } => format!("link: {missing}"),
         GuestEnding::NotAComponent { message } => format!("not a component: {message}"),
         GuestEnding::Busy => "busy".to_owned(),
@@ -208,6 +206,6 @@ fn narrow() -> (Sandbox, Builtin) {
             threads: 1,
         })
         .unwrap(),
-        shipped("test/misbehave"),
+        built("test/misbehave"),
     )
 }

@@ -19,7 +19,7 @@ use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace, WasmtimeBug};
 
 use crate::GuestEnding;
-use crate::ending::{Trap, plain};
+use crate::ending::{HostFault, Trap, plain};
 use crate::guest::{Guest, Killed};
 use crate::limits::{LimitHit, hit_in_message};
 
@@ -70,9 +70,7 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
         return GuestEnding::Busy;
     }
     if error.is::<WasmtimeBug>() || error.is::<wasmtime::OutOfMemory>() {
-        return GuestEnding::HostFault {
-            message: "the sandbox could not go on with the guest".to_owned(),
-        };
+        return host_fault("the sandbox could not go on with the guest", error);
     }
     let cause = error.root_cause().to_string();
     if let Some(hit) = hit_in_message(&cause, &guest.limits) {
@@ -83,14 +81,20 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
         None if is_words(error) => plain(&cause),
         // Its text may name what is the host's own business.
         None => {
-            return GuestEnding::HostFault {
-                message: "a host function failed while it served the guest".to_owned(),
-            };
+            return host_fault("a host function failed while it served the guest", error);
         }
     };
     GuestEnding::Trap(Trap {
         message,
         frames: frames(error),
+    })
+}
+
+fn host_fault(message: &str, error: &wasmtime::Error) -> GuestEnding {
+    GuestEnding::HostFault(HostFault {
+        detail: plain(&format!("{error:#}")),
+        frames: frames(error),
+        ..HostFault::new(message)
     })
 }
 

@@ -1,51 +1,52 @@
-//! What the shipped builtins take and give, asked of themselves.
+//! What the builtins of this host take and give, asked of themselves.
 //!
-//! Promises: a builtin is compiled when a function calls it and not before; one that cannot be asked is a builtin of
-//! which nothing is known. Called by: `check`.
+//! Promises: a component is read and compiled when a function calls it and not before; one that cannot be asked is a
+//! builtin of which nothing is known. Nothing runs. Called by: `check`.
 
-use std::cell::OnceCell;
-
-use stephost_sandbox::{Builtin, Sandbox, SandboxConfig};
+use stephost_sandbox::Builtin;
 use stephost_steps::{Builtins, Spec};
-use tokio::runtime::Runtime;
 
-use crate::run::spec_of;
+use super::super::inspect;
+use crate::config::{self, BuiltinsError, OwnBuiltin};
+use crate::run::spec_of_signature;
 
-/// The shipped builtins.
-#[derive(Default)]
-pub(super) struct Shipped {
-    engine: OnceCell<Option<(Runtime, Sandbox)>>,
+/// The shipped builtins, and those that lie beside the program.
+pub(super) struct Host {
+    own: Vec<OwnBuiltin>,
 }
 
-impl Shipped {
-    fn engine(&self) -> Option<&(Runtime, Sandbox)> {
-        let start = || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .ok()?;
-            let config = SandboxConfig {
-                slots_max: 1,
-                threads: 1,
-            };
-            Some((runtime, Sandbox::new(config).ok()?))
-        };
-        self.engine.get_or_init(start).as_ref()
+impl Host {
+    /// Finds out which ones there are.
+    ///
+    /// # Errors
+    ///
+    /// When what lies beside the program cannot be used.
+    pub(super) fn new() -> Result<Host, BuiltinsError> {
+        let own = config::own_builtins()?;
+        Ok(Host { own })
+    }
+
+    fn component(&self, name: &str) -> Option<Builtin> {
+        let mut shipped = stephost_builtins::shipped().iter();
+        if let Some(shipped) = shipped.find(|shipped| shipped.name == name) {
+            return Some(Builtin::new(name, shipped.wasm));
+        }
+        let own = self.own.iter().find(|own| own.name == name)?;
+        let wasm = config::component_file(&own.path).ok()?;
+        Some(Builtin::new(name, wasm))
     }
 }
 
-impl Builtins for Shipped {
+impl Builtins for Host {
     fn names(&self) -> Vec<&str> {
-        let shipped = stephost_builtins::shipped();
-        shipped.iter().map(|builtin| builtin.name).collect()
+        let shipped = stephost_builtins::shipped().iter();
+        let shipped = shipped.map(|shipped| shipped.name);
+        let own = self.own.iter().map(|own| own.name.as_str());
+        shipped.chain(own).collect()
     }
 
     fn spec(&self, name: &str) -> Option<Spec> {
-        let shipped = stephost_builtins::shipped();
-        let builtin = shipped.iter().find(|builtin| builtin.name == name)?;
-        let (runtime, sandbox) = self.engine()?;
-        let builtin = Builtin::new(builtin.name, builtin.wasm);
-        let signature = runtime.block_on(sandbox.describe(&builtin)).ok()?;
-        spec_of(&signature)
+        let signature = inspect::describe(&self.component(name)?).ok()?.ok()?;
+        spec_of_signature(&signature)
     }
 }

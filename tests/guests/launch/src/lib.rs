@@ -1,5 +1,5 @@
-//! `builtin://test/launch`: a builtin that runs programs in every way there is. Never shipped: it is embedded only with
-//! the feature `test-guests` of `stephost-builtins`.
+//! A builtin that runs programs in every way there is. Never shipped: tests lay it beside the host as an operator lays
+//! his own, as `builtin://test/launch`. It does not say what it needs, like one that was made without our SDK.
 //!
 //! The input `how` names the manner, `program` the program, `argument` what follows `-c` unless it is empty, and `n` is
 //! a number that some manners use. What a manner is good for is said at its arm.

@@ -1,5 +1,5 @@
-//! `builtin://test/misbehave`: a builtin that ends in every way there is. Never shipped: it is embedded only
-//! with the feature `test-guests` of `stephost-builtins`.
+//! A builtin that ends in every way there is. Never shipped: tests lay it beside the host as an operator lays
+//! his own, as `builtin://test/misbehave`.
 //!
 //! The input `how` names the manner; [`Manner`] lists them. `n` is a number some of them use. What a manner
 //! is good for is said at its arm.
@@ -303,6 +303,7 @@ fn descend(depth: u64) -> u64 {
 }
 
 stephost_sdk::export!(Misbehave);
+stephost_sdk::needs!(env = ["*"], exports = ["MISBEHAVE", "FLOOD"]);
 
 #[cfg(test)]
 mod tests {

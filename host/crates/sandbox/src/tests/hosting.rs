@@ -49,6 +49,16 @@ async fn a_host_function_that_fails_is_the_hosts_fault_and_tells_no_secret() {
             brief(&ending),
             "host fault: a host function failed while it served the guest"
         );
+        let GuestEnding::HostFault(fault) = ending else {
+            unreachable!("it is one");
+        };
+        assert!(
+            fault
+                .detail
+                .ends_with("no space left below /var/lib/secret"),
+            "the operator sees why: {fault:?}"
+        );
+        assert!(!fault.frames.is_empty(), "{fault:?}");
     }
 }
 

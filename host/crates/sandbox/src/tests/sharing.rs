@@ -123,7 +123,7 @@ async fn hogs_do_not_hold_up_a_short_step() {
             threads: 1,
         })
         .unwrap(),
-        shipped("test/misbehave"),
+        built("test/misbehave"),
     );
     let tapes = [Tape::new(), Tape::new()];
     let hogs = async {
@@ -147,7 +147,7 @@ async fn hogs_do_not_hold_up_a_short_step() {
 
 #[tokio::test]
 async fn first_users_share_one_compilation() {
-    let builtin = shipped("hello");
+    let builtin = built("hello");
     let describe = || SANDBOX.describe(&builtin);
     let (first, second, third) = tokio::join!(describe(), describe(), describe());
     let first = first.unwrap();
@@ -156,7 +156,7 @@ async fn first_users_share_one_compilation() {
 
 #[tokio::test]
 async fn a_first_user_that_goes_away_leaves_the_work_to_the_next() {
-    let builtin = shipped("hello");
+    let builtin = built("hello");
     let gone = tokio::time::timeout(Duration::ZERO, SANDBOX.describe(&builtin)).await;
     assert!(gone.is_err());
     assert!(SANDBOX.describe(&builtin).await.is_ok());
@@ -171,9 +171,7 @@ async fn a_builtin_stays_with_its_sandbox() {
         .await;
     assert_eq!(
         ending,
-        GuestEnding::HostFault {
-            message: "builtin `hello` belongs to another sandbox".to_owned()
-        }
+        GuestEnding::HostFault(HostFault::new("builtin `hello` belongs to another sandbox"))
     );
 }
 
@@ -185,7 +183,7 @@ async fn a_machine_without_room_for_every_slot_still_runs_guests() {
         threads: 1,
     })
     .unwrap();
-    let builtin = shipped("test/misbehave");
+    let builtin = built("test/misbehave");
     let ending = sandbox
         .run(&builtin, call("oom", Tape::new()), Stop::never())
         .await;

@@ -59,8 +59,8 @@ async fn a_host_function_that_panics_breaks_its_own_run_only() {
         let ending = SANDBOX
             .run(&MISBEHAVE, call("spin", Arc::new(Broken)), Stop::never())
             .await;
-        let message = "a host function panicked while it served the guest".to_owned();
-        assert_eq!(ending, GuestEnding::HostFault { message });
+        let fault = HostFault::new("a host function panicked while it served the guest");
+        assert_eq!(ending, GuestEnding::HostFault(fault));
         sender.send(POLITE).unwrap();
     };
     let (neighbour, ()) = tokio::join!(neighbour, breaking);

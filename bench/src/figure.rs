@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// One figure, and what it should be.
-pub(crate) struct Figure {
+#[derive(Debug)]
+pub struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
     goal: Option<Goal>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Goal {
     AtMost(f64),
     AtLeast(f64),
@@ -19,7 +20,7 @@ enum Goal {
 
 impl Figure {
     /// A name that begins with `…` goes on where the figure before it began.
-    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
+    pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Figure {
         Figure {
             name: name.into(),
             value,
@@ -28,14 +29,18 @@ impl Figure {
         }
     }
 
-    pub(crate) fn at_most(self, bound: f64) -> Figure {
+    /// It should not be more than this.
+    #[must_use]
+    pub fn at_most(self, bound: f64) -> Figure {
         Figure {
             goal: Some(Goal::AtMost(bound)),
             ..self
         }
     }
 
-    pub(crate) fn at_least(self, bound: f64) -> Figure {
+    /// It should not be less than this.
+    #[must_use]
+    pub fn at_least(self, bound: f64) -> Figure {
         Figure {
             goal: Some(Goal::AtLeast(bound)),
             ..self
@@ -57,7 +62,7 @@ impl Figure {
 }
 
 /// One line for each figure.
-pub(crate) fn table(figures: &[Figure]) -> String {
+pub fn table(figures: &[Figure]) -> String {
     let mut table = String::new();
     for figure in figures {
         let places = if figure.value < 100.0 { 2 } else { 0 };
@@ -69,8 +74,8 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     table
 }
 
-/// An array, because the order says which figures belong together.
-pub(crate) fn json(figures: &[Figure]) -> serde_json::Value {
+/// One document. The figures are an array, because their order says which belong together.
+pub fn json(name: &str, figures: &[Figure]) -> String {
     let mut begun = "";
     let objects = figures.iter().map(|figure| {
         let name = match figure.name.strip_prefix('…') {
@@ -93,23 +98,32 @@ pub(crate) fn json(figures: &[Figure]) -> serde_json::Value {
             "at_least": at_least,
         })
     });
-    objects.collect()
+    let figures: serde_json::Value = objects.collect();
+    let name = serde_json::Value::from(name);
+    format!("{{\"schema\":\"stephost.bench/1\",\"bench\":{name},\"figures\":{figures}}}")
 }
 
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+/// The one in the middle.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-pub(crate) fn worst(values: &[f64]) -> f64 {
+/// The largest.
+pub fn worst(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
-pub(crate) fn micros(duration: Duration) -> f64 {
+/// A time in microseconds.
+pub fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
 /// All counts here are small.
-pub(crate) fn as_f64(count: usize) -> f64 {
+pub fn as_f64(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

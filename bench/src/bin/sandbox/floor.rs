@@ -13,11 +13,11 @@ use wasmtime::{
 use self::bindings::StepPre;
 use self::bindings::exports::stephost::step::function::Argument;
 use self::bindings::stephost::step::{log, types};
-use crate::figure::micros;
+use stephost_bench::figure::micros;
 
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../../../guest-sdk/wit",
+        path: "../guest-sdk/wit",
         world: "step",
         exports: { default: async },
         require_store_data_send: true,

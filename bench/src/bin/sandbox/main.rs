@@ -9,7 +9,6 @@
     reason = "a measurement that does not work has nothing to say"
 )]
 
-mod figure;
 mod floor;
 
 use std::fs;
@@ -27,8 +26,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::figure::{Figure, as_f64, median, micros, worst};
 use crate::floor::Floor;
+use stephost_bench::figure::{Figure, as_f64, median, micros, worst};
 
 /// Rounds of a comparison, and steps in one round.
 const ROUNDS: usize = 25;
@@ -43,21 +42,7 @@ const SUSPENDED: usize = 200;
 const STOPS: usize = 60;
 
 fn main() -> ExitCode {
-    let as_json = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--json") => true,
-        Some(other) => {
-            eprintln!("error: unknown argument {other:?}; there is only --json");
-            return ExitCode::from(2);
-        }
-    };
-    let figures = Bench::new().figures();
-    if as_json {
-        println!("{}", figure::json(&figures));
-    } else {
-        print!("{}", figure::table(&figures));
-    }
-    ExitCode::SUCCESS
+    stephost_bench::print("sandbox", || Bench::new().figures())
 }
 
 struct Bench {
@@ -86,8 +71,8 @@ impl Bench {
         let bench = Bench {
             runtime,
             sandbox: Sandbox::new(SandboxConfig::default()).unwrap(),
-            hello: shipped("hello"),
-            misbehave: shipped("test/misbehave"),
+            hello: built("hello"),
+            misbehave: built("test/misbehave"),
         };
         for builtin in [&bench.hello, &bench.misbehave] {
             let (sandbox, builtin) = (bench.sandbox.clone(), builtin.clone());
@@ -266,9 +251,13 @@ impl Log for Silence {
     }
 }
 
-fn shipped(name: &str) -> Builtin {
-    let mut all = stephost_builtins::shipped().iter();
-    Builtin::new(name, all.find(|shipped| shipped.name == name).unwrap().wasm)
+fn built(name: &str) -> Builtin {
+    let (shipped, for_tests) = (
+        stephost_builtins::shipped(),
+        stephost_builtins::test_guests(),
+    );
+    let mut all = shipped.iter().chain(for_tests);
+    Builtin::new(name, all.find(|builtin| builtin.name == name).unwrap().wasm)
 }
 
 fn greet() -> Call {
