@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use expect_test::{Expect, expect};
-use stephost_tests::program;
+use stephost_tests::{Installation, program, usual_policy};
 use tempfile::TempDir;
 
 /// What the program answered.
@@ -17,7 +17,11 @@ struct Answer {
 
 /// Runs the program in `dir` with `input` on stdin.
 fn stephost(dir: &Path, arguments: &[&str], input: &[u8]) -> Answer {
-    let mut host = Command::new(program())
+    run(&program(), dir, arguments, input)
+}
+
+fn run(program: &Path, dir: &Path, arguments: &[&str], input: &[u8]) -> Answer {
+    let mut host = Command::new(program)
         .args(arguments)
         .current_dir(dir)
         .env_clear()
@@ -556,6 +560,28 @@ fn the_host_knows_what_its_builtins_take() {
             exit 1
         "#]],
     );
+}
+
+#[test]
+fn d11_an_operators_own_builtins_are_asked_too() {
+    let installed = Installation::with_policy(usual_policy());
+    let dir = dir(&[(
+        "f.yml",
+        "{}\n---\nrun:\n- {name: a, func: 'builtin://test/misbehave', inputs: {hwo: echo}}\n",
+    )]);
+    let answer = run(&installed.program(), dir.path(), &["check", "f.yml"], b"");
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer.err.contains("error[S021]") && answer.err.contains("did you mean `how`?"),
+        "{}",
+        answer.err
+    );
+    let elsewhere = stephost(dir.path(), &["check", "f.yml"], b"");
+    assert!(elsewhere.err.contains("error[R013]"), "{}", elsewhere.err);
+    let own = installed.companion().join("builtins");
+    std::fs::write(own.join("test/NOT A NAME.wasm"), "").expect("a file can be written");
+    let broken = run(&installed.program(), dir.path(), &["check", "f.yml"], b"");
+    assert_eq!((broken.code, broken.out.as_str()), (Some(78), ""));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use annotate_snippets::Renderer;
 use serde_json::{Value, json};
 use stephost_policy::Policy;
 use stephost_steps::Checker;
@@ -237,7 +238,7 @@ fn policy(position: usize, path: &Path, text: Vec<u8>) -> Result<Sheet, String> 
 
 /// Tells people.
 fn tell(report: &Report) -> Result<(), Failure> {
-    let renderer = excerpt::renderer();
+    let renderer = Renderer::styled();
     let mut told = String::new();
     for Unread { path, fault, .. } in &report.unread {
         told.push_str(&format!("error: {} {fault}\n\n", excerpt::line(path)));

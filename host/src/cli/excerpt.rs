@@ -8,9 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use annotate_snippets::{
-    AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet, renderer::DecorStyle,
-};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 
 /// Longest text that is handed to the renderer as a whole; of longer ones it gets the lines in question.
 const WHOLE_BYTES_MAX: usize = 64 * 1024;
@@ -97,18 +95,12 @@ pub(super) fn excerpt(renderer: &Renderer, path: &str, text: &str, finding: &Fin
     let message = line(&finding.message);
     let help = finding.help.as_deref().map(line);
     let title = level.primary_title(message).id(finding.code);
-    let mut groups = Vec::new();
     let Some(window) = Window::around(text, finding) else {
         let (line, column) = finding.place;
         let origin = Origin::path(path)
             .line(line as usize)
             .char_column(column as usize);
-        let mut group = title.element(origin);
-        group = match help {
-            Some(help) => group.element(Level::HELP.message(help)),
-            None => group,
-        };
-        return format!("{}\n\n", renderer.render(&[group]));
+        return rendered(renderer, &[helped(title.element(origin), help)]);
     };
     let mut snippet = window
         .snippet()
@@ -120,30 +112,28 @@ pub(super) fn excerpt(renderer: &Renderer, path: &str, text: &str, finding: &Fin
         snippet = snippet.annotation(AnnotationKind::Context.span(window.span(span)).label(*what));
     }
     let group = title.element(snippet);
-    match (&finding.fix, help) {
-        (Some((span, right)), help) if window.holds(span) => {
-            let help = help.unwrap_or_else(|| "write this".to_owned());
+    match &finding.fix {
+        // The picture of a replacement has one line.
+        Some((span, right)) if window.holds(span) && window.span(span).len() == span.len() => {
             let patch = Patch::new(window.span(span), line(right));
-            groups.push(group);
-            groups.push(
-                Level::HELP
-                    .secondary_title(help)
-                    .element(window.snippet().patch(patch)),
-            );
+            let title = help.unwrap_or_else(|| "write this".to_owned());
+            let repaired = Level::HELP.secondary_title(title);
+            let repaired = repaired.element(window.snippet().patch(patch));
+            rendered(renderer, &[group, repaired])
         }
-        (_, Some(help)) => groups.push(group.element(Level::HELP.message(help))),
-        (_, None) => groups.push(group),
+        Some(_) | None => rendered(renderer, &[helped(group, help)]),
     }
-    rendered(renderer, &groups)
+}
+
+fn helped(group: Group<'_>, help: Option<String>) -> Group<'_> {
+    match help {
+        Some(help) => group.element(Level::HELP.message(help)),
+        None => group,
+    }
 }
 
 fn rendered(renderer: &Renderer, groups: &[Group<'_>]) -> String {
     format!("{}\n\n", renderer.render(groups))
-}
-
-/// Returns how findings are shown on a terminal.
-pub(super) fn renderer() -> Renderer {
-    Renderer::styled().decor_style(DecorStyle::Ascii)
 }
 
 /// The lines of a text that a picture needs.

@@ -117,7 +117,7 @@ pub(super) fn refused(error: PolicyFileError) -> u8 {
     match error {
         PolicyFileError::Invalid { path, text, error } => {
             let path = path.to_string_lossy();
-            let excerpts = excerpts(&excerpt::renderer(), &path, &text, &error);
+            let excerpts = excerpts(&Renderer::styled(), &path, &text, &error);
             // Colours are taken out where nobody sees them; that nobody reads changes nothing.
             let _ = anstream::stderr().write_all(excerpts.as_bytes());
             exit::CONFIG

@@ -201,8 +201,8 @@ impl<'c> Looker<'c, '_> {
                     };
                     // It is called otherwise, and not missing.
                     there.extend(near);
-                    self.fault(error.code(), key.place, &error)
-                        .push(|finding| finding.meant(key.place, near));
+                    let finding = fault(error.code(), key.place, &error);
+                    self.findings.push(finding.meant(key.place, near));
                 }
             }
         }
@@ -220,8 +220,7 @@ impl<'c> Looker<'c, '_> {
                 name: (*name).clone(),
             };
             let place = entry(node, "inputs").map_or(item.place, |(key, _)| key.place);
-            self.fault(error.code(), place, &error)
-                .push(|finding| finding);
+            self.findings.push(fault(error.code(), place, &error));
         }
     }
 
@@ -250,8 +249,7 @@ impl<'c> Looker<'c, '_> {
             }
             _ if foreseen.sensitive && !parameter.sensitive => {
                 let error = InputError::Sensitive { name };
-                self.fault(error.code(), value.place, &error)
-                    .push(|finding| finding);
+                self.findings.push(fault(error.code(), value.place, &error));
             }
             _ => self.traps(value, Some(expected)),
         }
@@ -284,8 +282,8 @@ impl<'c> Looker<'c, '_> {
                     name,
                     nearest: None,
                 };
-                self.fault(error.code(), key.place, &error)
-                    .push(|finding| finding.meant(key.place, near));
+                let finding = fault(error.code(), key.place, &error);
+                self.findings.push(finding.meant(key.place, near));
                 continue;
             };
             let expected = parameter.ty;
@@ -326,25 +324,11 @@ impl<'c> Looker<'c, '_> {
         value: &Node,
         expected: ValueType,
     ) {
-        let word = repaired(value, expected);
-        self.fault(code, value.place, error)
-            .push(|finding| match word {
-                Some(word) => finding.help(format!("write {word}")).fix(value.place, word),
-                None => finding,
-            });
-    }
-
-    /// Begins a finding whose text an error of a run has.
-    fn fault(
-        &mut self,
-        code: &'static str,
-        place: Place,
-        error: &dyn std::fmt::Display,
-    ) -> Begun<'_> {
-        Begun {
-            finding: Finding::new(code, Severity::Error, place, &error.to_string()),
-            findings: self.findings,
-        }
+        let finding = fault(code, value.place, error);
+        self.findings.push(match repaired(value, expected) {
+            Some(word) => finding.help(format!("write {word}")).fix(value.place, word),
+            None => finding,
+        });
     }
 
     /// Looks at every expression of a value; returns what is known of it.
@@ -531,9 +515,10 @@ impl<'c> Looker<'c, '_> {
                     let message = format!("the function has no input {name}");
                     let near = nearest(&first.name, spec.inputs.keys().map(Name::as_str));
                     let finding = Finding::error(Code::S053, at, &message).meant(at, near);
-                    self.findings.push(match spec.inputs.is_empty() {
-                        true => finding.help("declare it in the first document, below `spec`"),
-                        false => finding,
+                    self.findings.push(if spec.inputs.is_empty() {
+                        finding.help("declare it in the first document, below `spec`")
+                    } else {
+                        finding
                     });
                 }
                 declared.filter(|_| path.len() == 1)
@@ -613,16 +598,9 @@ impl<'c> Looker<'c, '_> {
     }
 }
 
-/// A finding to which something may be added.
-struct Begun<'f> {
-    finding: Finding,
-    findings: &'f mut Findings,
-}
-
-impl Begun<'_> {
-    fn push(self, complete: impl FnOnce(Finding) -> Finding) {
-        self.findings.push(complete(self.finding));
-    }
+/// A finding with the words that a run would fail with.
+fn fault(code: &'static str, place: Place, error: &dyn std::fmt::Display) -> Finding {
+    Finding::new(code, Severity::Error, place, &error.to_string())
 }
 
 /// The kind of a value that is no template.
