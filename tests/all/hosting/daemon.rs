@@ -274,6 +274,24 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
     assert_eq!(done.out, plain);
 }
 
+/// The example of the page is a configuration, with nothing that the table does not have.
+#[tokio::test]
+async fn the_configuration_of_the_operating_page_is_one() {
+    let place = Place::new();
+    let page = include_str!("../../../docs/operating.md");
+    let (_, rest) = page.split_once("```toml\n").expect("it has an example");
+    let (example, rest) = rest.split_once("```").expect("the example ends");
+    let config = place.write("config.toml", example);
+    let done = run_program(&["config", "show", "--config", text(&config)], &[]).await;
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    for line in example.lines() {
+        let (key, _) = line.split_once(" = ").expect("a key and a value");
+        assert!(done.out.contains(&format!("{key} = ")), "{key}: {done:?}");
+        assert!(rest.contains(&format!("| `{key}` |")), "{key}");
+    }
+    assert!(!done.out.contains('#'), "every key there is: {done:?}");
+}
+
 /// Every key and every file that the units name exists, so that installing them works.
 #[test]
 fn the_units_start_the_program_as_it_is() {
