@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod check;
+mod daemon;
 mod excerpt;
 pub(crate) mod exit;
 mod explain;
@@ -26,8 +27,7 @@ use clap::{Parser, Subcommand};
 
 use exit::Failure;
 
-/// How long a drain waits for running jobs, unless told otherwise.
-const DRAIN_DEFAULT: &str = "10m";
+use crate::config;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -46,6 +46,14 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
+    /// Listen for jobs, as a daemon of whoever operates this machine
+    #[command(
+        after_help = "Examples:\n  stephost serve --socket /run/stephost/steps.sock\n  stephost serve --config ./config.toml"
+    )]
+    Serve(daemon::DaemonArguments),
+    /// Show what the daemon is configured with
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(daemon::ConfigCommand),
     /// Run a builtin of one's own: a component, with a log and nothing else
     Run {
         /// The component, as `cargo build --target wasm32-unknown-unknown` leaves it
@@ -116,18 +124,11 @@ struct ServeArguments {
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
     /// How long running jobs may go on after SIGTERM
-    #[arg(long, value_name = "DURATION", default_value = DRAIN_DEFAULT, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
     /// Program to run once the first byte arrives on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "use a duration like 90s or 10m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
 /// Writes a result. A reader that has seen enough is no failure.
@@ -177,6 +178,8 @@ pub(crate) fn run() -> u8 {
             function,
             json,
         } => inspect::inspect(&file, function.as_deref(), json),
+        Command::Serve(arguments) => daemon::serve(arguments),
+        Command::Config(command) => daemon::config(command),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),
