@@ -120,11 +120,13 @@ fn all_mistakes_of_a_file_are_told_in_one_run() {
             "spec:\n  inputs:\n    9th: {type: string}\n    count: {type: integer}\n    port: {type: string, default: 80}\n---\nrun:\n  - name: not ok\n    script: echo\n  - script: echo\n  - name: both\n    script: echo\n    func: ./x\n  - name: none\n",
         )],
         expect![[r#"
-            error[S007]: input name `9th` is not allowed: use letters, digits and `_`, and no digit first
+            error[S007]: input name `9th` is not allowed
              --> func.yml:3:5
               |
             3 |     9th: {type: string}
               |     ^^^
+              |
+              = help: use letters, digits and `_`, and no digit first
 
             error[S008]: type `integer` is unknown, use string, number, boolean, struct or array
              --> func.yml:4:19
@@ -144,11 +146,13 @@ fn all_mistakes_of_a_file_are_told_in_one_run() {
             5 |     port: {type: string, default: 80}
               |                                   ^^
 
-            error[S007]: step name `not ok` is not allowed: use letters, digits and `_`, and no digit first
+            error[S007]: step name `not ok` is not allowed
              --> func.yml:8:11
               |
             8 |   - name: not ok
               |           ^^^^^^
+              |
+              = help: use letters, digits and `_`, and no digit first
 
             error[S004]: an item of `run` needs a `name`
               --> func.yml:10:5

@@ -112,6 +112,15 @@ impl fmt::Display for Advice {
     }
 }
 
+/// What to do about some faults: the end of their messages, and the help beside an excerpt.
+const ADVICES: [&str; 5] = [TWO_DOCUMENTS, NAME_LETTERS, NO_SHELL, OWN_FUNCTION, OWN_DIR];
+const TWO_DOCUMENTS: &str =
+    "two are needed: the spec (`{}` when it declares nothing), a line `---`, and the definition";
+const NAME_LETTERS: &str = "use letters, digits and `_`, and no digit first";
+const NO_SHELL: &str = "no shell reads it, write each argument as an element";
+const OWN_FUNCTION: &str = "move it into a function of its own and call that with `func`";
+const OWN_DIR: &str = "its directory belongs in `dir`";
+
 /// Everything that can be wrong with a text.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum Fault {
@@ -142,9 +151,7 @@ pub(crate) enum Fault {
     Tag { tag: Quoted },
 
     // The two documents.
-    #[error(
-        "{found}, two are needed: the spec (`{{}}` when it declares nothing), a line `---`, and the definition"
-    )]
+    #[error("{found}, {TWO_DOCUMENTS}")]
     DocumentCount { found: &'static str },
     #[error("the {document} is empty, {instead}")]
     EmptyDocument {
@@ -173,9 +180,7 @@ pub(crate) enum Fault {
         first: &'static str,
         second: &'static str,
     },
-    #[error(
-        "{subject} name {text} is not allowed: use letters, digits and `_`, and no digit first"
-    )]
+    #[error("{subject} name {text} is not allowed: {NAME_LETTERS}")]
     Name { subject: &'static str, text: Quoted },
     #[error("{number} is no number that JSON can hold")]
     NotFinite { number: Quoted },
@@ -193,9 +198,7 @@ pub(crate) enum Fault {
     OutputsWord { found: Quoted },
 
     // The definition.
-    #[error(
-        "`command` must be an array of strings, not {found}: no shell reads it, write each argument as an element"
-    )]
+    #[error("`command` must be an array of strings, not {found}: {NO_SHELL}")]
     CommandShape { found: &'static str },
     #[error("`delegate` needs `outputs: delegate` in the spec")]
     DelegateNotDeclared,
@@ -210,15 +213,11 @@ pub(crate) enum Fault {
     },
     #[error("`{key}` belongs to `run`, an exec function writes its outputs to the output file")]
     NotForExec { key: &'static str },
-    #[error(
-        "`{key}` cannot stand in an item of `run`: move it into a function of its own and call that with `func`"
-    )]
+    #[error("`{key}` cannot stand in an item of `run`: {OWN_FUNCTION}")]
     NotInItem { key: &'static str },
     #[error("`cancel_timeout` must be a duration such as `30s` or `1m30s`, not {text}")]
     CancelTimeout { text: Quoted },
-    #[error(
-        "`file` must be the name of a file, not the path {name}: its directory belongs in `dir`"
-    )]
+    #[error("`file` must be the name of a file, not the path {name}: {OWN_DIR}")]
     FileName { name: Quoted },
     #[error(transparent)]
     Expression(ExpressionError),
@@ -272,10 +271,18 @@ impl Fault {
 
     /// Takes the advice out of the message.
     pub(crate) fn told(&self) -> Told {
-        let plain = |fault: &Self| Told {
-            message: fault.to_string(),
-            help: None,
-            word: None,
+        let plain = |fault: &Self| {
+            let message = fault.to_string();
+            let advised = ADVICES.iter().find_map(|advice| {
+                let what = message.strip_suffix(advice)?;
+                Some((what.trim_end_matches([' ', ',', ':']), *advice))
+            });
+            let (what, help) = advised.unzip();
+            Told {
+                message: what.unwrap_or(&message).to_owned(),
+                help: help.map(str::to_owned),
+                word: None,
+            }
         };
         let advised = |fault: &Self, advice: &Advice| match advice {
             Advice::Nothing => plain(fault),

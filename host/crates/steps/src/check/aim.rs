@@ -35,16 +35,45 @@ fn raw_offset(text: &str, whole: Place, decoded: &str, position: usize) -> Optio
         Some(b'|' | b'>') => raw.find('\n').map_or(raw.len(), |at| at + 1),
         _ => 0,
     };
-    let mut written = raw[header..].char_indices();
-    for (at, wanted) in decoded.char_indices() {
-        // Quotes, indentation and the marks of escapes are passed over; a line break may have become a blank.
-        let same = |letter: char| letter == wanted || (wanted == ' ' && letter == '\n');
-        let (offset, _) = written.by_ref().find(|(_, letter)| same(*letter))?;
-        if at + wanted.len_utf8() > position {
-            return Some(range.start + header + offset);
+    let mut at = header;
+    let escapes = raw.starts_with('"');
+    for (offset, wanted) in decoded.char_indices() {
+        // Quotes and indentation are passed over; a line break may have become a blank.
+        let from = loop {
+            let letter = raw[at..].chars().next()?;
+            let from = at;
+            at += letter.len_utf8();
+            if escapes && letter == '\\' {
+                let escaped = escaped_bytes(&raw[at..]);
+                let breaks_line = raw[at..].starts_with(['\n', '\r']);
+                at += escaped;
+                if breaks_line {
+                    continue;
+                }
+                break from;
+            }
+            if letter == wanted || (wanted == ' ' && letter == '\n') {
+                break from;
+            }
+        };
+        if offset + wanted.len_utf8() > position {
+            return Some(range.start + from);
         }
     }
     None
+}
+
+/// Returns how many bytes of `rest` belong to the escape whose backslash stands before it.
+fn escaped_bytes(rest: &str) -> usize {
+    let letter = rest.chars().next();
+    let digits = match letter {
+        Some('x') => 2,
+        Some('u') => 4,
+        Some('U') => 8,
+        Some(_) | None => 0,
+    };
+    let bytes = letter.map_or(0, char::len_utf8) + digits;
+    rest.floor_char_boundary(bytes)
 }
 
 #[cfg(test)]
@@ -100,8 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn escapes_are_one_letter_each_and_a_continued_line_is_none() {
+        let raw = r#""\u00e4\n\x41 \"\\ ${{ nope }} \
+             ${{ more }}""#;
+        let text = format!("a: {raw}\n");
+        let decoded = "\u{e4}\nA \"\\ ${{ nope }} ${{ more }}";
+        assert_eq!(aimed(&text, raw, decoded, "nope"), "nope");
+        assert_eq!(aimed(&text, raw, decoded, "more"), "more");
+    }
+
+    #[test]
     fn a_value_without_a_way_back_is_meant_as_a_whole() {
-        let text = "a: \"\\x41\\x42\"";
-        assert_eq!(aimed(text, "\"\\x41\\x42\"", "AB", "B"), "\"\\x41\\x42\"");
+        assert_eq!(aimed("a: 'one'", "'one'", "another", "other"), "'one'");
+        assert_eq!(aimed("a: \"\\", "\"\\", "another", "other"), "\"\\");
     }
 }

@@ -126,7 +126,7 @@ fn readers_go_on_after_every_problem_that_leaves_a_way() {
             f.yml:5:34 S002 "yes": `sensitive` must be `true` or `false`, not a string
             f.yml:5:52 S002 "[x]": `description` must be a string, not an array
             f.yml:6:12 S002 "[x]": `outputs` must be an object, not an array
-            f.yml:9:3 S007 "1A": environment variable name `1A` is not allowed: use letters, digits and `_`, and no digit first
+            f.yml:9:3 S007 "1A": environment variable name `1A` is not allowed (use letters, digits and `_`, and no digit first)
             f.yml:10:6 S002 "[x]": environment variable `B` must be a string, not an array
             f.yml:12:3 Y003 "C": key `C` is given twice
             f.yml:14:16 S002 "[b]": an element of `command` must be a string, not an array
@@ -143,9 +143,9 @@ fn readers_go_on_after_every_problem_that_leaves_a_way() {
             f.yml:5:22 Y008 "./a": YAML tag `!x` is not supported here
             f.yml:5:22 R010 "./a": function `./a` not found: there is neither `func.yml` nor `step.yml`
             f.yml:6:26 S006 "inputs": `script` and `inputs` exclude each other
-            f.yml:6:35 S007 "1": input name `1` is not allowed: use letters, digits and `_`, and no digit first
+            f.yml:6:35 S007 "1": input name `1` is not allowed (use letters, digits and `_`, and no digit first)
             f.yml:6:51 Y008 "1": YAML tag `!t` is not supported here
-            f.yml:7:13 S012 "exec": `exec` cannot stand in an item of `run`: move it into a function of its own and call that with `func`
+            f.yml:7:13 S012 "exec": `exec` cannot stand in an item of `run` (move it into a function of its own and call that with `func`)
             f.yml:8:19 warning R012 "{git: {url: x}}": functions cannot be fetched from git references by this host yet
             f.yml:8:25 S004 "{url: x}": a git reference needs a `rev`
             f.yml:9:19 warning R012 "{oci: {registry: r, repository: R, tag: t}}": functions cannot be fetched from OCI references by this host yet
