@@ -4,7 +4,11 @@
 //! stderr for everything else. Under `steps` nothing but the contract's bytes is written.
 
 mod bootstrap;
+mod check;
+mod daemon;
+mod excerpt;
 pub(crate) mod exit;
+mod explain;
 mod inspect;
 mod new;
 mod policy;
@@ -24,8 +28,7 @@ use clap::{Parser, Subcommand};
 
 use exit::Failure;
 
-/// How long a drain waits for running jobs, unless told otherwise.
-const DRAIN_DEFAULT: &str = "10m";
+use crate::config;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -47,6 +50,14 @@ enum Command {
     /// Run a function, a job of a .gitlab-ci.yml, or a component, on this machine
     #[command(after_help = run::HELP)]
     Run(run::RunArguments),
+    /// Listen for jobs, as a daemon of whoever operates this machine
+    #[command(
+        after_help = "Examples:\n  stephost serve --socket /run/stephost/steps.sock\n  stephost serve --config ./config.toml"
+    )]
+    Serve(daemon::DaemonArguments),
+    /// Show what the daemon is configured with
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(daemon::ConfigCommand),
     /// Say what a component takes, gives, imports and needs, without running a step
     #[command(
         after_help = "Examples:\n  stephost inspect notes.wasm\n  stephost inspect notes.wasm --function release/notes"
@@ -68,6 +79,13 @@ enum Command {
         /// Depend on the SDK in this directory, instead of a copy in the project
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
+    },
+    /// Find everything that is wrong with functions and policies, without running anything
+    Check(check::CheckArguments),
+    /// Say what a code such as S003 means, or list all of them
+    Explain {
+        /// The code, as `check` shows it
+        code: Option<String>,
     },
     /// Show and check what builtins may do
     #[command(subcommand, arg_required_else_help = true)]
@@ -102,32 +120,11 @@ struct ServeArguments {
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
     /// How long running jobs may go on after SIGTERM
-    #[arg(long, value_name = "DURATION", default_value = DRAIN_DEFAULT, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
     /// Program to run once the first byte arrives on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "use a duration like 90s or 10m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-/// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
-/// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
-const STACK_BYTES: usize = 16 << 20;
-
-/// What jobs run on.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build()
-        .context("starting the runtime")
-        .map_err(Failure::internal)
 }
 
 /// Writes a result. A reader that has seen enough is no failure.
@@ -170,11 +167,15 @@ pub(crate) fn run() -> u8 {
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
         Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Inspect {
             file,
             function,
             json,
         } => inspect::inspect(&file, function.as_deref(), json),
+        Command::Serve(arguments) => daemon::serve(arguments),
+        Command::Config(command) => daemon::config(command),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stephost_job::{JobId, StopReason};
+use stephost_policy::Policy;
 use tokio::sync::watch;
 
 use crate::logfile::LogReader;
@@ -76,7 +77,8 @@ struct Registry {
 /// All jobs of this host.
 pub(crate) struct Jobs {
     registry: Mutex<Registry>,
-    functions: Arc<Functions>,
+    /// What new jobs call.
+    functions: Mutex<Arc<Functions>>,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
 }
@@ -110,7 +112,7 @@ impl Jobs {
         };
         Jobs {
             registry: Mutex::new(registry),
-            functions,
+            functions: Mutex::new(functions),
             changed: watch::Sender::new(()),
         }
     }
@@ -133,12 +135,29 @@ impl Jobs {
                 }
             }
         };
-        let prepared = prepare::prepare(submission, Arc::clone(&self.functions)).await?;
+        let prepared = prepare::prepare(submission, self.functions()).await?;
         let job = Job::start(prepared, self.changed.clone());
         self.lock().slots.insert(id, Slot::Made(job));
         drop(reservation);
         self.changed.send_replace(());
         Ok(Started::New)
+    }
+
+    /// Jobs that come from now on run under `policy`; those that are here keep theirs.
+    pub(crate) fn adopt(&self, policy: Policy) {
+        let functions = self.functions().under(policy);
+        *self.lock_functions() = Arc::new(functions);
+    }
+
+    fn functions(&self) -> Arc<Functions> {
+        Arc::clone(&self.lock_functions())
+    }
+
+    fn lock_functions(&self) -> MutexGuard<'_, Arc<Functions>> {
+        // One pointer: nothing that a panic could leave half-changed.
+        self.functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reserve(&self, id: &JobId) -> Result<Reserve<'_>, RunError> {

@@ -38,6 +38,7 @@ use tokio::time::Instant;
 
 use crate::logfile::LogWriter;
 
+pub(crate) use builtin::spec_of_signature;
 pub(crate) use environment::{Environment, name_fault};
 pub(crate) use fetch::LocalFiles;
 pub(crate) use functions::Functions;

@@ -2,6 +2,7 @@
 
 mod author;
 mod builtins;
+mod check;
 mod dataflow;
 mod expressions;
 mod hostile;

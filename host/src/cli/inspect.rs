@@ -95,7 +95,7 @@ pub(super) fn inspect(file: &Path, function: Option<&str>, as_json: bool) -> Res
 }
 
 /// Asks the component; an answer that is none is a sentence about it.
-fn describe(builtin: &Builtin) -> Result<Result<Arc<Signature>, String>, Failure> {
+pub(super) fn describe(builtin: &Builtin) -> Result<Result<Arc<Signature>, String>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -77,10 +77,10 @@ pub(super) struct RunArguments {
     #[arg(short = 'C', value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Stop after this time
-    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     timeout: Option<Duration>,
     /// How long what runs may take to end once it was asked to
-    #[arg(long, value_name = "DURATION", default_value = GRACE_DEFAULT, value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = GRACE_DEFAULT, value_parser = config::duration)]
     grace: Duration,
     /// Print one JSON document on stdout; the log goes to stderr
     #[arg(long)]
@@ -125,7 +125,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         Source::Stdin => stdin(&settings, &arguments)?,
         Source::Job { file, job } => ci_job(&file, job.as_deref(), &settings, &arguments)?,
     };
-    let runtime = super::runtime()?;
+    let runtime = super::serve::runtime()?;
     let code = runtime.block_on(running(task, &settings, &arguments));
     runtime.shutdown_background();
     code

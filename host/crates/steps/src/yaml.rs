@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+use crate::document::Notes;
 use crate::error::{Fault, Problem};
 use crate::limits::{ALIASED_BYTES_MAX, ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX};
 use crate::place::Place;
@@ -70,6 +71,11 @@ pub struct Key {
 }
 
 impl Scalar {
+    /// Returns whether the text decides by itself what it means: neither quotes nor a tag say that it is a string.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.string
+    }
+
     /// Returns what the scalar means when nobody expects a certain type.
     pub fn meaning(&self) -> Meaning {
         if self.string {
@@ -109,17 +115,19 @@ pub(crate) struct Stream {
 }
 
 /// Reads up to `documents_max` documents of `text` and stops there.
-pub(crate) fn read(text: &str, documents_max: usize, tags: Tags) -> Result<Stream, Problem> {
+pub(crate) fn read(
+    text: &str,
+    documents_max: usize,
+    tags: Tags,
+    notes: &mut Notes,
+) -> Result<Stream, Problem> {
     let options = granit_parser::options! {
         // One more than ours, so that the depth is refused in our words.
         flow_nesting_limit: DEPTH_MAX + 1,
         block_nesting_limit: DEPTH_MAX + 1,
         emit_comments: false,
     };
-    let mut builder = Builder {
-        keeps_tags: tags == Tags::Keep,
-        ..Builder::default()
-    };
+    let mut builder = Builder::new(tags, notes);
     let mut stream = Stream {
         documents: Vec::new(),
         surplus: None,
@@ -127,8 +135,8 @@ pub(crate) fn read(text: &str, documents_max: usize, tags: Tags) -> Result<Strea
     };
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| syntax(&error))?;
-        let place = Place::of_marker(&span.start);
-        stream.end = place;
+        let place = Place::of_span(&span);
+        stream.end = Place::of_marker(&span.start);
         match event {
             Event::StreamEnd => break,
             Event::DocumentStart(..) if stream.documents.len() == documents_max => {
@@ -154,7 +162,7 @@ pub(crate) fn read(text: &str, documents_max: usize, tags: Tags) -> Result<Strea
                 let tag = builder.tag(place, tag.as_deref(), "map")?;
                 builder.open(place, anchor, tag, Holding::mapping())?;
             }
-            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+            Event::SequenceEnd | Event::MappingEnd => builder.close(place)?,
             Event::Alias(anchor) => builder.alias(place, anchor)?,
             // The stream's start says nothing; comments and metadata are switched off above. The enum is open: what
             // a later parser adds is metadata too, or it would break every reader of today's events.
@@ -228,9 +236,9 @@ impl Holding {
 }
 
 /// Puts events together. A stack of frames instead of recursion: depth costs heap, and little of it.
-#[derive(Default)]
-struct Builder {
-    keeps_tags: bool,
+struct Builder<'a> {
+    tags: Tags,
+    notes: &'a mut Notes,
     frames: Vec<Frame>,
     root: Option<Node>,
     /// Finished anchored values by the parser's id, which counts from 1.
@@ -240,7 +248,20 @@ struct Builder {
     aliased_bytes: usize,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
+    fn new(tags: Tags, notes: &'a mut Notes) -> Self {
+        Self {
+            tags,
+            notes,
+            frames: Vec::new(),
+            root: None,
+            anchors: Vec::new(),
+            nodes: 0,
+            aliased_nodes: 0,
+            aliased_bytes: 0,
+        }
+    }
+
     fn start_document(&mut self) {
         self.frames.clear();
         self.root = None;
@@ -248,16 +269,17 @@ impl Builder {
     }
 
     /// Returns the tag of a collection, if it says more than what the collection is anyway.
-    fn tag(&self, place: Place, tag: Option<&Tag>, own: &str) -> Result<Option<Rc<str>>, Problem> {
-        match tag {
-            Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
-                if self.keeps_tags {
-                    Ok(Some(tag.original().as_str().into()))
-                } else {
-                    Err(unsupported(place, tag))
-                }
-            }
-            _ => Ok(None),
+    fn tag(
+        &mut self,
+        place: Place,
+        tag: Option<&Tag>,
+        own: &str,
+    ) -> Result<Option<Rc<str>>, Problem> {
+        match (tag, self.tags) {
+            (None, _) => Ok(None),
+            (Some(tag), _) if tag.is_yaml_core_schema_tag(own) || is_non_specific(tag) => Ok(None),
+            (Some(tag), Tags::Keep) => Ok(Some(tag.original().as_str().into())),
+            (Some(tag), Tags::Refuse) => self.notes.hold(unsupported(place, tag)).map(|()| None),
         }
     }
 
@@ -285,10 +307,10 @@ impl Builder {
                     Meaning::Text => false,
                 };
                 if !fits {
-                    if !self.keeps_tags {
-                        return Err(unsupported(place, tag));
+                    match self.tags {
+                        Tags::Keep => kept = Some(tag.original().as_str().into()),
+                        Tags::Refuse => self.notes.hold(unsupported(place, tag))?,
                     }
-                    kept = Some(tag.original().as_str().into());
                 }
                 !fits && style != ScalarStyle::Plain
             }
@@ -331,7 +353,7 @@ impl Builder {
             if !string && text == "<<" {
                 *merge = Some((place, entries.len()));
             }
-            *pending = Some(key(place, scalar.text, keys)?);
+            *pending = Some(key(place, scalar.text, keys, entries, self.notes)?);
             return Ok(());
         }
         let node = Node {
@@ -380,7 +402,8 @@ impl Builder {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Problem> {
+    /// `last` is where its end is: the bracket, or nothing at all.
+    fn close(&mut self, last: Place) -> Result<(), Problem> {
         let Some(frame) = self.frames.pop() else {
             return Ok(());
         };
@@ -391,11 +414,19 @@ impl Builder {
                 keys,
                 merge: Some((place, at)),
                 ..
-            } => Content::Mapping(merged(entries, keys, place, at)?.into()),
+            } => Content::Mapping(merged(entries, keys, place, at, self.notes)?.into()),
             Holding::Mapping { entries, .. } => Content::Mapping(entries.into()),
         };
+        // In brackets it reaches to the last one. A block is shown by its first key, or by its first dash.
+        let end = match &content {
+            _ if !last.bytes().is_empty() => last.end(),
+            Content::Mapping(entries) => entries
+                .first()
+                .map_or(frame.place.end(), |(key, _)| key.place.end()),
+            Content::Sequence(_) | Content::Scalar(_) => frame.place.end(),
+        };
         let node = Node {
-            place: frame.place,
+            place: frame.place.until(end),
             tag: frame.tag,
             content,
         };
@@ -433,13 +464,19 @@ impl Builder {
                 ));
             };
             if let Some(Frame {
-                holding: Holding::Mapping { pending, keys, .. },
+                holding:
+                    Holding::Mapping {
+                        pending,
+                        keys,
+                        entries,
+                        ..
+                    },
                 bytes,
                 ..
             }) = self.frames.last_mut()
             {
                 *bytes += measured.bytes;
-                *pending = Some(key(place, scalar.text, keys)?);
+                *pending = Some(key(place, scalar.text, keys, entries, self.notes)?);
             }
             return Ok(());
         }
@@ -497,17 +534,23 @@ fn remember(anchors: &mut Vec<Option<Measured>>, anchor: usize, measured: Measur
     anchors[anchor] = Some(measured);
 }
 
-fn key(place: Place, text: Rc<str>, keys: &mut HashSet<Rc<str>>) -> Result<Key, Problem> {
+fn key(
+    place: Place,
+    text: Rc<str>,
+    keys: &mut HashSet<Rc<str>>,
+    entries: &[(Key, Node)],
+    notes: &mut Notes,
+) -> Result<Key, Problem> {
     if text.is_empty() {
         return Err(Problem::new(place, Fault::KeyShape { found: "nothing" }));
     }
     if !keys.insert(Rc::clone(&text)) {
-        return Err(Problem::new(
-            place,
-            Fault::DuplicateKey {
-                key: Quoted::new(&text),
-            },
-        ));
+        let first = entries.iter().find(|(key, _)| key.text == text);
+        let fault = Fault::DuplicateKey {
+            key: Quoted::new(&text),
+            first: first.map(|(key, _)| key.place),
+        };
+        notes.hold(Problem::new(place, fault))?;
     }
     Ok(Key { text, place })
 }
@@ -518,6 +561,7 @@ fn merged(
     mut keys: HashSet<Rc<str>>,
     place: Place,
     at: usize,
+    notes: &mut Notes,
 ) -> Result<Vec<(Key, Node)>, Problem> {
     if at >= entries.len() {
         return Ok(entries);
@@ -526,11 +570,15 @@ fn merged(
     let sources = match &value.content {
         Content::Mapping(_) => std::slice::from_ref(&value),
         Content::Sequence(items) => items,
-        Content::Scalar(_) => return Err(Problem::new(place, Fault::MergeShape)),
+        Content::Scalar(_) => {
+            notes.hold(Problem::new(place, Fault::MergeShape))?;
+            &[]
+        }
     };
     for source in sources {
         let Content::Mapping(brought) = &source.content else {
-            return Err(Problem::new(source.place, Fault::MergeShape));
+            notes.hold(Problem::new(source.place, Fault::MergeShape))?;
+            continue;
         };
         for (key, node) in brought.iter() {
             if keys.insert(Rc::clone(&key.text)) {

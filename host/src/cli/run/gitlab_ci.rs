@@ -173,7 +173,7 @@ impl<'a> File<'a> {
                     "a second YAML document begins, one is expected",
                 );
             }
-            [] => return fault(Place { line: 1, column: 1 }, "the file is empty"),
+            [] => return fault(Place::START, "the file is empty"),
         };
         match object(body) {
             Some(entries) => Ok(File {

@@ -74,9 +74,7 @@ impl File<'_> {
 
     /// Puts `over` on top of `under`: objects are joined key by key, everything else is replaced.
     fn merge(&self, under: Vec<(Key, Node)>, over: &Entries) -> Read<Vec<(Key, Node)>> {
-        let place = over
-            .first()
-            .map_or(Place { line: 1, column: 1 }, |(key, _)| key.place);
+        let place = over.first().map_or(Place::START, |(key, _)| key.place);
         self.spend(place, under.len() + over.len())?;
         let mut merged = under;
         let mut at: HashMap<Rc<str>, usize> = merged

@@ -32,7 +32,7 @@ struct Declared {
 
 impl Declared {
     fn place(&self) -> Place {
-        self.place.unwrap_or(Place { line: 1, column: 1 })
+        self.place.unwrap_or(Place::START)
     }
 }
 
