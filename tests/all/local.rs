@@ -292,7 +292,8 @@ async fn d6_what_is_unknown_is_an_error_here_also_in_a_function_that_is_called()
     assert_eq!((bad.status.code(), bad.out.as_str()), (Some(65), ""));
     assert_eq!(
         bad.err,
-        "error: ./bad/func.yml:6:5: key `evn` is unknown (did you mean `env`?)\n"
+        "error: ./bad/func.yml:6:5: key `evn` is unknown (did you mean `env`?); \
+         `stephost check ./bad/func.yml` shows it in its lines\n"
     );
     let calls = "{}\n---\nrun: [{name: b, func: ./bad}]\n";
     let ran = place.run_with_stdin(&["-"], calls.as_bytes()).await;

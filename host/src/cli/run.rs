@@ -211,18 +211,18 @@ fn function(
     let here = source::work_dir(None, Path::new("")).map_err(Failure::usage)?;
     let loaded =
         load_local(reference, &here, &LocalFiles, Strictness::Strict).map_err(|error| {
-            let dir = Path::new(&reference.dir);
-            let ci_file = dir.join(source::CI_FILE);
-            let has_jobs = matches!(error, LoadError::NotFound { .. }) && ci_file.is_file();
-            let error = anyhow::Error::from(error);
-            Failure::bad_input(if has_jobs {
-                anyhow!(
+            let ci_file = Path::new(&reference.dir).join(source::CI_FILE);
+            Failure::bad_input(match error {
+                LoadError::NotFound { .. } if ci_file.is_file() => anyhow!(
                     "{error}; for a job of {} write {}#JOB",
                     source::CI_FILE,
                     ci_file.display()
-                )
-            } else {
-                error
+                ),
+                LoadError::Document(error) => {
+                    let file = visible(error.source_name());
+                    anyhow!("{error}; `stephost check {file}` shows it in its lines")
+                }
+                error => error.into(),
             })
         })?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
