@@ -336,6 +336,7 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
     place.file("empty/README", "");
     place.file(".gitlab-ci.yml", "job: {script: a}\n");
     place.file("large/func.yml", vec![b'#'; 5 << 20]);
+    place.file("large.gitlab-ci.yml", vec![b'#'; 5 << 20]);
     place.file("huge.wasm", []);
     std::fs::OpenOptions::new()
         .write(true)
@@ -343,7 +344,12 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
         .and_then(|file| file.set_len(1 << 33))
         .expect("a sparse file can be made");
     place.file("loop/x", "");
-    for fifo in ["fifo.yml", "loop/func.yml", "fifo.wasm"] {
+    for fifo in [
+        "fifo.yml",
+        "loop/func.yml",
+        "fifo.wasm",
+        "fifo.gitlab-ci.yml",
+    ] {
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mkfifoat(rustix::fs::CWD, place.work.path().join(fifo), mode)
             .expect("a FIFO can be made");
@@ -368,6 +374,17 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
         ("loop", 65, "is not a regular file"),
         ("fifo.wasm", 65, "not a regular file"),
         ("/dev/null", 65, "is not a regular file"),
+        (
+            "large.gitlab-ci.yml#a",
+            65,
+            "it has more than 4194304 bytes",
+        ),
+        ("fifo.gitlab-ci.yml", 65, "not a regular file"),
+        (
+            "fifo.gitlab-ci.yml#a",
+            65,
+            "there is no fifo.gitlab-ci.yml#a",
+        ),
     ];
     for (what, code, sentence) in table {
         let ran = place.run(&[what]).await;
