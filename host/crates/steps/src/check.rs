@@ -22,7 +22,7 @@ use stephost_expr::{Scope, Value};
 use crate::code::Code;
 use crate::definition;
 use crate::document::{self, Documents, Notes, Strictness};
-use crate::error::{Fault, Problem};
+use crate::error::Fault;
 use crate::limits::{FINDINGS_MAX, FOLLOWED_BYTES_MAX, FOLLOWED_FILES_MAX};
 use crate::name::Name;
 use crate::nearest::nearest;
@@ -34,8 +34,13 @@ use crate::spec::{self, Outputs, Parameter, Spec};
 use crate::yaml::{Content, Key, Node};
 
 mod aim;
+mod circles;
+mod finding;
 mod look;
 mod traps;
+
+use finding::Findings;
+pub use finding::{Finding, Fix, Severity};
 
 /// What a check knows of the functions of the host.
 pub trait Builtins {
@@ -44,43 +49,6 @@ pub trait Builtins {
 
     /// Returns what the function takes and gives, if that is known.
     fn spec(&self, name: &str) -> Option<Spec>;
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// A run would fail on it, or it was surely not meant.
-    Error,
-    /// A run goes on, but perhaps not as it was meant.
-    Warning,
-}
-
-/// One thing that is wrong or odd with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Under which code it is explained.
-    pub code: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Where it is.
-    pub place: Place,
-    /// What it is, on one line.
-    pub message: String,
-    /// What to do, where that is not obvious.
-    pub help: Option<String>,
-    /// A replacement that is probably right.
-    pub fix: Option<Fix>,
-    /// Another place of the same file that has to do with it, with what is there.
-    pub related: Option<(Place, &'static str)>,
-}
-
-/// A replacement for a piece of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fix {
-    /// What is replaced.
-    pub place: Place,
-    /// By what.
-    pub text: String,
 }
 
 /// A file that was looked at.
@@ -155,122 +123,6 @@ enum Target {
     Script,
     /// Only a run will show.
     Unknown,
-}
-
-/// The findings of one file, up to a limit of each severity.
-#[derive(Default)]
-struct Findings {
-    errors: Vec<Finding>,
-    warnings: Vec<Finding>,
-    more: bool,
-}
-
-impl Findings {
-    fn push(&mut self, finding: Finding) {
-        let kept = match finding.severity {
-            Severity::Error => &mut self.errors,
-            Severity::Warning => &mut self.warnings,
-        };
-        // An alias brings the same mistake to every place where it stands.
-        if kept.contains(&finding) {
-            return;
-        }
-        if kept.len() < FINDINGS_MAX {
-            kept.push(finding);
-        } else {
-            self.more = true;
-        }
-    }
-
-    /// Whether no further error is kept. Then there are more.
-    fn refuses_errors(&mut self) -> bool {
-        let is_full = self.errors.len() >= FINDINGS_MAX;
-        self.more |= is_full;
-        is_full
-    }
-
-    fn has_error_within(&self, place: Place) -> bool {
-        let whole = place.bytes();
-        let within = |finding: &Finding| {
-            let start = finding.place.bytes().start;
-            whole.start <= start && start <= whole.end
-        };
-        self.errors.iter().any(within)
-    }
-
-    fn into_sorted(self) -> Vec<Finding> {
-        let mut findings = self.errors;
-        findings.extend(self.warnings);
-        findings.sort_by_key(|finding| (finding.place, finding.severity));
-        findings
-    }
-}
-
-impl Finding {
-    fn error(code: Code, place: Place, message: &str) -> Self {
-        Self::new(code.as_str(), Severity::Error, place, message)
-    }
-
-    fn warning(code: Code, place: Place, message: &str) -> Self {
-        Self::new(code.as_str(), Severity::Warning, place, message)
-    }
-
-    fn new(code: &'static str, severity: Severity, place: Place, message: &str) -> Self {
-        Self {
-            code,
-            severity,
-            place,
-            message: quoted::message(message),
-            help: None,
-            fix: None,
-            related: None,
-        }
-    }
-
-    fn of(problem: &Problem) -> Self {
-        let told = problem.fault.told();
-        let mut finding = Self::new(
-            problem.fault.code(),
-            Severity::Error,
-            problem.place,
-            &told.message,
-        );
-        finding.help = told.help;
-        finding.fix = told.word.map(|text| Fix {
-            place: problem.place,
-            text,
-        });
-        if let Fault::DuplicateKey {
-            first: Some(first), ..
-        } = &problem.fault
-        {
-            finding.related = Some((*first, "the first one is here"));
-        }
-        finding
-    }
-
-    fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    fn fix(mut self, place: Place, text: impl Into<String>) -> Self {
-        self.fix = Some(Fix {
-            place,
-            text: text.into(),
-        });
-        self
-    }
-
-    /// Offers another word for the one at `place`.
-    fn meant(self, place: Place, nearest: Option<&str>) -> Self {
-        match nearest {
-            Some(word) => self
-                .help(format!("did you mean `{word}`?"))
-                .fix(place, word),
-            None => self,
-        }
-    }
 }
 
 /// A scope without any name.
@@ -566,69 +418,6 @@ impl<'a> Checker<'a> {
             Target::Builtin(spec) => Some(spec),
             Target::Script | Target::Unknown => None,
         }
-    }
-
-    /// Finds functions that call themselves, perhaps by way of others. Nothing ends such a circle: no call depends
-    /// on a condition.
-    fn seek_circles(&mut self) {
-        #[derive(Clone, Copy, PartialEq)]
-        enum Seen {
-            Not,
-            Open,
-            Done,
-        }
-        let mut seen = vec![Seen::Not; self.units.len()];
-        for start in 0..self.units.len() {
-            if seen[start] != Seen::Not {
-                continue;
-            }
-            seen[start] = Seen::Open;
-            // The functions that are open, each with the item that is next.
-            let mut open = vec![(start, 0)];
-            while let Some((unit, next)) = open.last_mut() {
-                let unit = *unit;
-                let Some(item) = self.units[unit].items.get(*next) else {
-                    seen[unit] = Seen::Done;
-                    open.pop();
-                    continue;
-                };
-                *next += 1;
-                let Target::Unit(callee) = item.target else {
-                    continue;
-                };
-                let place = item.place;
-                match seen[callee] {
-                    Seen::Not => {
-                        seen[callee] = Seen::Open;
-                        open.push((callee, 0));
-                    }
-                    Seen::Open => {
-                        let circle = open.iter().skip_while(|(unit, _)| *unit != callee);
-                        let through = circle.count() - 1;
-                        let finding = self.circle(callee, through, place);
-                        self.find(unit, finding);
-                    }
-                    Seen::Done => {}
-                }
-            }
-        }
-    }
-
-    fn circle(&self, callee: usize, through: usize, place: Place) -> Finding {
-        let path = self.units[callee].path.to_string_lossy();
-        let path = quoted::Quoted::cut(&path, crate::limits::REFERENCE_SHOWN_CHARS_MAX);
-        let message = match through {
-            0 => "the function calls itself, and nothing ends that".to_owned(),
-            1 => format!("this leads back to {path}, which calls this function"),
-            more => format!(
-                "this leads back to {path}, which calls this function by way of {}",
-                match more - 1 {
-                    1 => "another one".to_owned(),
-                    between => format!("{between} others"),
-                }
-            ),
-        };
-        Finding::error(Code::S041, place, &message)
     }
 }
 
