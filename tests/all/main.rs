@@ -14,5 +14,6 @@ mod logs;
 mod own_builtins;
 mod policy;
 mod raw;
+mod readme;
 mod script;
 mod service;
