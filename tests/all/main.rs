@@ -1,9 +1,11 @@
 //! Black-box tests of the built host, by the ids of the contract (section 10) and of the design.
 
+mod about;
 mod author;
 mod builtins;
 mod check;
 mod dataflow;
+mod doctor;
 mod expressions;
 mod hostile;
 mod hosting;
