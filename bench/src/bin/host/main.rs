@@ -309,7 +309,7 @@ impl Bench {
                 follower.unwrap();
             }
             // Behind everything that was written, so that without followers the job's own end is what counts.
-            let mut end = own.follow(&id, u64::MAX);
+            let mut end = own.follow(&id, u64::try_from(i64::MAX).unwrap());
             while end.next().await.unwrap().is_some() {}
             let took = since.elapsed();
             own.close(&id).await.unwrap();
