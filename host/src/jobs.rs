@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stephost_job::{JobId, StopReason};
+use stephost_process::Supervisors;
 use tokio::sync::watch;
 
 use crate::logfile::LogReader;
@@ -77,6 +78,7 @@ struct Registry {
 pub(crate) struct Jobs {
     registry: Mutex<Registry>,
     functions: Arc<Functions>,
+    supervisors: Supervisors,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
 }
@@ -102,8 +104,8 @@ impl Drop for Reservation<'_> {
 }
 
 impl Jobs {
-    /// An empty registry whose jobs call `functions`.
-    pub(crate) fn new(functions: Arc<Functions>) -> Jobs {
+    /// An empty registry whose jobs call `functions` and run their programs under `supervisors`.
+    pub(crate) fn new(functions: Arc<Functions>, supervisors: Supervisors) -> Jobs {
         let registry = Registry {
             slots: HashMap::new(),
             draining: false,
@@ -111,6 +113,7 @@ impl Jobs {
         Jobs {
             registry: Mutex::new(registry),
             functions,
+            supervisors,
             changed: watch::Sender::new(()),
         }
     }
@@ -133,7 +136,12 @@ impl Jobs {
                 }
             }
         };
-        let prepared = prepare::prepare(submission, Arc::clone(&self.functions)).await?;
+        let prepared = prepare::prepare(
+            submission,
+            Arc::clone(&self.functions),
+            self.supervisors.clone(),
+        )
+        .await?;
         let job = Job::start(prepared, self.changed.clone());
         self.lock().slots.insert(id, Slot::Made(job));
         drop(reservation);

@@ -17,5 +17,9 @@ mod run;
 mod server;
 
 fn main() -> std::process::ExitCode {
+    // First of all: a supervisor has one thread and nothing else of ours.
+    if let Some(code) = stephost_process::supervise_if_asked() {
+        return code;
+    }
     std::process::ExitCode::from(cli::run())
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
+use stephost_process::Supervisors;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -70,7 +71,14 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions)));
+    // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
+    if let Err(error) = stephost_process::hide_memory() {
+        tracing::warn!(%error, "other processes of this user may look into the host's memory");
+    }
+    let supervisors = Supervisors::new()
+        .context("starting the supervisors of native steps")
+        .map_err(Failure::internal)?;
+    let jobs = Arc::new(Jobs::new(Arc::new(functions), supervisors.clone()));
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")
@@ -106,6 +114,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         code = &mut command => (Some(code), serving.await),
     };
     signals.abort();
+    supervisors.close().await;
     served.context("serving").map_err(Failure::internal)?;
     match code {
         Some(code) => code,

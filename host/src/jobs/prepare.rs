@@ -12,6 +12,7 @@ use std::time::Duration;
 use stephost_expr::{Map, Value};
 use stephost_job::{GRACE_DEFAULT, JobId};
 use stephost_joblog::{Secrets, Stream};
+use stephost_process::Supervisors;
 use stephost_steps::{DocumentError, Function, Parsed, Strictness};
 use tokio::sync::watch;
 
@@ -101,9 +102,12 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     submission: Submission,
     functions: Arc<Functions>,
+    supervisors: Supervisors,
 ) -> Result<Prepared, RefusedJob> {
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
-    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions)).await {
+    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, supervisors))
+        .await
+    {
         Ok(prepared) => prepared,
         Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
         Err(_) => Err(RefusedJob::Broken(
@@ -115,6 +119,7 @@ pub(super) async fn prepare(
 fn prepare_blocking(
     submission: Submission,
     functions: Arc<Functions>,
+    supervisors: Supervisors,
 ) -> Result<Prepared, RefusedJob> {
     let Submission {
         id,
@@ -158,6 +163,7 @@ fn prepare_blocking(
         variables: variable_values(variables, &workspace).map_err(storage)?,
         workspace: Arc::new(workspace),
         functions,
+        supervisors,
         work_dir,
         environment: Environment::new(root),
         grace,
