@@ -4,7 +4,11 @@
 //! stderr for everything else. Under `steps` nothing but the contract's bytes is written.
 
 mod bootstrap;
+mod check;
+mod daemon;
+mod excerpt;
 pub(crate) mod exit;
+mod explain;
 mod inspect;
 mod new;
 mod policy;
@@ -12,19 +16,23 @@ mod proxy;
 mod recover;
 mod run;
 mod serve;
+mod visible;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use stephost_process::Supervisors;
 
 use exit::Failure;
 
-/// How long a drain waits for running jobs, unless told otherwise.
-const DRAIN_DEFAULT: &str = "10m";
+use crate::config;
+use crate::jobs::Jobs;
+use crate::run::Functions;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -43,14 +51,17 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
-    /// Run a builtin of one's own: a component, with a log and nothing else
-    Run {
-        /// The component, as `cargo build --target wasm32-unknown-unknown` leaves it
-        file: PathBuf,
-        /// An input; a text as it is, everything else as JSON
-        #[arg(short, long = "input", value_name = "NAME=VALUE")]
-        inputs: Vec<String>,
-    },
+    /// Run a function, a job of a .gitlab-ci.yml, or a component, on this machine
+    #[command(after_help = run::HELP)]
+    Run(run::RunArguments),
+    /// Listen for jobs, as a daemon of whoever operates this machine
+    #[command(
+        after_help = "Examples:\n  stephost serve --socket /run/stephost/steps.sock\n  stephost serve --config ./config.toml"
+    )]
+    Serve(daemon::DaemonArguments),
+    /// Show what the daemon is configured with
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(daemon::ConfigCommand),
     /// Say what a component takes, gives, imports and needs, without running a step
     #[command(
         after_help = "Examples:\n  stephost inspect notes.wasm\n  stephost inspect notes.wasm --function release/notes"
@@ -72,6 +83,13 @@ enum Command {
         /// Depend on the SDK in this directory, instead of a copy in the project
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
+    },
+    /// Find everything that is wrong with functions and policies, without running anything
+    Check(check::CheckArguments),
+    /// Say what a code such as S003 means, or list all of them
+    Explain {
+        /// The code, as `check` shows it
+        code: Option<String>,
     },
     /// Show and check what builtins may do
     #[command(subcommand, arg_required_else_help = true)]
@@ -106,18 +124,24 @@ struct ServeArguments {
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
     /// How long running jobs may go on after SIGTERM
-    #[arg(long, value_name = "DURATION", default_value = DRAIN_DEFAULT, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
     /// Program to run once the first byte arrives on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "use a duration like 90s or 10m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
+/// The registry of a host that runs jobs, and the supervisors to close at its end.
+fn jobs(functions: Functions) -> Result<(Arc<Jobs>, Supervisors), Failure> {
+    // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
+    if let Err(error) = stephost_process::hide_memory() {
+        tracing::warn!(%error, "other processes of this user may look into the host's memory");
+    }
+    let supervisors = Supervisors::new()
+        .context("starting the supervisors of native steps")
+        .map_err(Failure::internal)?;
+    let jobs = Jobs::new(Arc::new(functions), supervisors.clone());
+    Ok((Arc::new(jobs), supervisors))
 }
 
 /// Writes a result. A reader that has seen enough is no failure.
@@ -159,12 +183,16 @@ pub(crate) fn run() -> u8 {
             .map(|()| exit::FINE)
         }
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
-        Command::Run { file, inputs } => run::run(&file, &inputs),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Inspect {
             file,
             function,
             json,
         } => inspect::inspect(&file, function.as_deref(), json),
+        Command::Serve(arguments) => daemon::serve(arguments),
+        Command::Config(command) => daemon::config(command),
         Command::Policy(command) => policy::policy(command),
         Command::Steps(StepsCommand::Serve(arguments)) => serve::serve(arguments),
         Command::Steps(StepsCommand::Proxy { socket }) => proxy::proxy(socket.as_deref()),

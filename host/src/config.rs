@@ -1,13 +1,16 @@
-//! What the host takes from its surroundings; the only reader of the environment.
+//! What the host takes from its surroundings; the only reader of the environment, but for what systemd says to the
+//! daemon.
 //!
 //! Under `stephost steps …` the host runs inside the job's image, so nothing there configures it (design
 //! D11). What is read, and only this: TMPDIR (where temporary files and the default socket go), the
-//! variables that steps inherit, the two that a runner uses to talk to its step host (contract 7.5). The policy
-//! of builtins and an operator's own ones lie beside the program ([`mod@policy`], [`builtins`]).
+//! variables that steps inherit, TERM (whether to draw progress for a person), the two that a runner uses to talk to
+//! its step host (contract 7.5). The policy of builtins and an operator's own ones lie beside the program
+//! ([`mod@policy`], [`builtins`]). The daemon has [`mod@settings`] beyond that.
 
 mod builtins;
 mod companion;
 mod policy;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -16,9 +19,10 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 
-pub(crate) use builtins::{OwnBuiltin, component_file, own_builtins};
-pub(crate) use companion::companion;
+pub(crate) use builtins::{BuiltinsError, OwnBuiltin, builtins_in, component_file, own_builtins};
+pub(crate) use companion::{companion, read_regular};
 pub(crate) use policy::{LoadedPolicy, PolicyFileError, policy, policy_file};
+pub(crate) use settings::{Flags, Origin, Setting, Settings, duration, settings};
 
 /// Where a runner puts arguments that an image's entrypoint would have dropped (contract 7.2).
 pub(crate) const RECOVERED_ARGUMENTS: &str = "_GITLAB_RUNNER_HELPER_NATIVE_STEPS_ARGV";
@@ -26,6 +30,16 @@ pub(crate) const RECOVERED_ARGUMENTS: &str = "_GITLAB_RUNNER_HELPER_NATIVE_STEPS
 pub(crate) const SOCKET: &str = "STEP_RUNNER_SOCKET";
 /// Names of job variables that leaked into the host's environment; steps must not inherit them.
 const JOB_VARIABLE_NAMES: &str = "RUNNER_JOB_VAR_NAMES";
+/// How systemd and a daemon talk: a step that had them could speak for the daemon.
+const BETWEEN_SYSTEMD_AND_US: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+];
 /// Largest list of such names in bytes, unpacked.
 const JOB_VARIABLE_NAMES_BYTES_MAX: u64 = 4 << 20;
 
@@ -72,6 +86,9 @@ fn inherited() -> BTreeMap<String, String> {
         })
         .collect();
     environment.remove(RECOVERED_ARGUMENTS);
+    for name in BETWEEN_SYSTEMD_AND_US {
+        environment.remove(name);
+    }
     if let Some(packed) = environment.remove(JOB_VARIABLE_NAMES) {
         for name in unpacked_names(&packed) {
             environment.remove(&name);
@@ -97,6 +114,11 @@ fn unpacked_names(packed: &str) -> Vec<String> {
         .map(str::to_owned)
         .filter(|name| !name.is_empty())
         .collect()
+}
+
+/// Whether the terminal has no way to take a line back. Changes what a person sees, and nothing else.
+pub(crate) fn terminal_is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// The recovered arguments, as they stand in the environment.

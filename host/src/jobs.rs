@@ -6,7 +6,7 @@
 //! host code panicked stays as a tombstone that answers truthfully until it is closed (design D2).
 //!
 //! Never runs a step, never reads a clock for a decision: that is the [`driver`]'s, one task per job.
-//! Called by `server`. Locks are held for map operations only, never over foreign code or an await.
+//! Called by `server`, and by `cli` for a job without a server. Locks are held for map operations only, never over foreign code or an await.
 
 mod driver;
 mod prepare;
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stephost_job::{JobId, StopReason};
+use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
 
@@ -24,7 +25,7 @@ use crate::logfile::LogReader;
 use crate::run::Functions;
 
 pub(crate) use driver::{JobView, Life};
-pub(crate) use prepare::{RefusedJob, Submission, Variable};
+pub(crate) use prepare::{RefusedJob, Submission, Variable, Work};
 
 use driver::Job;
 
@@ -77,7 +78,8 @@ struct Registry {
 /// All jobs of this host.
 pub(crate) struct Jobs {
     registry: Mutex<Registry>,
-    functions: Arc<Functions>,
+    /// What new jobs call.
+    functions: Mutex<Arc<Functions>>,
     supervisors: Supervisors,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
@@ -112,7 +114,7 @@ impl Jobs {
         };
         Jobs {
             registry: Mutex::new(registry),
-            functions,
+            functions: Mutex::new(functions),
             supervisors,
             changed: watch::Sender::new(()),
         }
@@ -136,17 +138,30 @@ impl Jobs {
                 }
             }
         };
-        let prepared = prepare::prepare(
-            submission,
-            Arc::clone(&self.functions),
-            self.supervisors.clone(),
-        )
-        .await?;
+        let functions = self.functions();
+        let prepared = prepare::prepare(submission, functions, self.supervisors.clone()).await?;
         let job = Job::start(prepared, self.changed.clone());
         self.lock().slots.insert(id, Slot::Made(job));
         drop(reservation);
         self.changed.send_replace(());
         Ok(Started::New)
+    }
+
+    /// Jobs that come from now on run under `policy`; those that are here keep theirs.
+    pub(crate) fn adopt(&self, policy: Policy) {
+        let functions = self.functions().under(policy);
+        *self.lock_functions() = Arc::new(functions);
+    }
+
+    fn functions(&self) -> Arc<Functions> {
+        Arc::clone(&self.lock_functions())
+    }
+
+    fn lock_functions(&self) -> MutexGuard<'_, Arc<Functions>> {
+        // One pointer: nothing that a panic could leave half-changed.
+        self.functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reserve(&self, id: &JobId) -> Result<Reserve<'_>, RunError> {
@@ -232,6 +247,19 @@ impl Jobs {
     /// [`LookupError::Unknown`].
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<(), LookupError> {
         self.known(id).await?.stop(StopReason::Cancel);
+        Ok(())
+    }
+
+    /// Ends the grace of a job that was cancelled: what runs is killed. Returns at once.
+    ///
+    /// For a person who sits before the job and asks twice. No call of the wire gets here: there, nothing shortens a
+    /// grace (design D5).
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError::Unknown`].
+    pub(crate) async fn hurry(&self, id: &JobId) -> Result<(), LookupError> {
+        self.known(id).await?.hurry();
         Ok(())
     }
 

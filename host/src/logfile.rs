@@ -18,7 +18,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stephost_joblog::{JobLog, Secrets, Stream};
+use stephost_joblog::{JobLog, LogOffset, Secrets, Stream};
 use tokio::sync::watch;
 
 use crate::clock;
@@ -62,6 +62,13 @@ pub(crate) struct LogWriter {
 pub(crate) struct LogReader {
     file: Arc<File>,
     progress: watch::Receiver<Progress>,
+}
+
+impl LogReader {
+    /// How much is stored.
+    pub(crate) fn stored(&self) -> LogOffset {
+        LogOffset::START.advance(self.progress.borrow().bytes)
+    }
 }
 
 /// Makes an empty log in `dir` that hides `secrets`.
@@ -143,6 +150,11 @@ impl LogWriter {
     /// Lets go what waits for more bytes: a step has ended.
     pub(crate) fn flush(&self) {
         self.with(|writer| writer.core.flush(clock::wall(), &mut writer.ready));
+    }
+
+    /// How much is stored. What comes later in the log comes after it.
+    pub(crate) fn stored(&self) -> LogOffset {
+        LogOffset::START.advance(self.lock().bytes)
     }
 
     /// Hides `more` from now on.
@@ -237,7 +249,6 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt as _;
-    use stephost_joblog::LogOffset;
 
     use super::*;
 

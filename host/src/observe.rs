@@ -12,23 +12,33 @@ use std::sync::Mutex;
 
 use tracing_subscriber::filter::LevelFilter;
 
-/// Sends the operator's log to `file`, or nowhere.
+/// Where the operator's log goes.
+pub(crate) enum OperatorLog<'a> {
+    Nowhere,
+    Stderr,
+    File(&'a Path),
+}
+
+/// Starts the operator's log.
 ///
 /// # Errors
 ///
-/// When the file cannot be opened.
-pub(crate) fn start(file: Option<&Path>) -> io::Result<()> {
-    if let Some(path) = file {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
-        tracing_subscriber::fmt()
-            .with_writer(Mutex::new(file))
-            .with_ansi(false)
-            .with_max_level(LevelFilter::INFO)
-            .init();
+/// When its file cannot be opened.
+pub(crate) fn start(log: OperatorLog<'_>) -> io::Result<()> {
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(LevelFilter::INFO);
+    match log {
+        OperatorLog::Nowhere => {}
+        OperatorLog::Stderr => subscriber.with_writer(io::stderr).init(),
+        OperatorLog::File(path) => {
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)?;
+            subscriber.with_writer(Mutex::new(file)).init();
+        }
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic

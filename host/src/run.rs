@@ -17,6 +17,7 @@ mod fetch;
 mod functions;
 mod outputs;
 mod programs;
+mod progress;
 mod scope;
 pub(crate) mod workspace;
 
@@ -31,15 +32,18 @@ use stephost_job::{Ending, StopReason};
 use stephost_joblog::Stream;
 use stephost_process::{Leftovers, Supervisors};
 use stephost_steps::{
-    Body, Call, Composite, Env, Function, Name, Outputs as DeclaredOutputs, Spec, Step,
+    Body, Call, Composite, Env, Function, Name, Outputs as DeclaredOutputs, Spec, Step, Strictness,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::logfile::LogWriter;
 
+pub(crate) use builtin::spec_of_signature;
 pub(crate) use environment::{Environment, name_fault};
+pub(crate) use fetch::LocalFiles;
 pub(crate) use functions::Functions;
+pub(crate) use progress::Walk;
 
 use scope::StepScope;
 use workspace::Workspace;
@@ -77,6 +81,8 @@ pub(crate) struct JobContext {
     pub(crate) functions: Arc<Functions>,
     /// Who sees native programs to their end.
     pub(crate) supervisors: Supervisors,
+    /// How definitions are read that the job loads while it runs.
+    pub(crate) strictness: Strictness,
     pub(crate) work_dir: PathBuf,
     /// Job variables as an object of strings; of file variables the path.
     pub(crate) variables: Value,
@@ -87,6 +93,30 @@ pub(crate) struct JobContext {
     pub(crate) stop: watch::Receiver<StopLevel>,
     /// Processes that outlived their step on purpose; the job's end is theirs.
     pub(crate) leftovers: Mutex<Vec<Leftovers>>,
+    /// Who looks on, if somebody does.
+    pub(crate) watcher: Option<watch::Sender<Walk>>,
+}
+
+/// The function that a job is, and what it is called with.
+pub(crate) struct Entry {
+    pub(crate) function: Arc<Function>,
+    /// What its log calls it.
+    pub(crate) name: String,
+    /// Directory of its definition; where the job works when it has none.
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) inputs: BTreeMap<Name, Value>,
+}
+
+impl Entry {
+    /// A text without a file of its own.
+    pub(crate) fn text(function: Function) -> Entry {
+        Entry {
+            function: Arc::new(function),
+            name: "job".to_owned(),
+            dir: None,
+            inputs: BTreeMap::new(),
+        }
+    }
 }
 
 /// How the walk ended.
@@ -159,13 +189,13 @@ struct Frame<'a> {
 
 impl JobContext {
     /// Runs the job's function to its end.
-    pub(crate) async fn run(&self, function: Arc<Function>) -> Outcome {
-        let ended = match function.spec.check_inputs(BTreeMap::new()) {
+    pub(crate) async fn run(&self, entry: &Entry) -> Outcome {
+        let ended = match entry.function.spec.check_inputs(entry.inputs.clone()) {
             Ok(inputs) => {
                 let frame = Frame {
-                    function: &function,
-                    name: "job",
-                    dir: &self.work_dir,
+                    function: &entry.function,
+                    name: &entry.name,
+                    dir: entry.dir.as_deref().unwrap_or(&self.work_dir),
                     inputs,
                     environment: self.environment.clone(),
                     depth: 0,
@@ -175,10 +205,13 @@ impl JobContext {
             Err(error) => Err(Halt::failed(error.to_string())),
         };
         match ended {
-            Ok(_) => Outcome {
-                ending: Ending::Success,
-                interrupted: false,
-            },
+            Ok(outputs) => {
+                self.produced(outputs);
+                Outcome {
+                    ending: Ending::Success,
+                    interrupted: false,
+                }
+            }
             Err(halt) => Outcome {
                 ending: halt.ending,
                 interrupted: halt.interrupted,
@@ -216,10 +249,12 @@ impl JobContext {
         let environment = frame.environment.with(env);
         scope.environment(&environment);
         for step in &composite.steps {
+            self.enter(&step.name);
             let outputs = self
                 .item(step, frame, &scope, &environment)
                 .await
                 .map_err(|halt| halt.within(&step.name))?;
+            self.leave();
             scope.record(&step.name, outputs);
             // Exports of the step are visible from here on.
             scope.environment(&environment);
@@ -278,6 +313,7 @@ impl JobContext {
     fn started(&self, name: &str) {
         self.log
             .line(Stream::Out, &format!("Running step name={name}"));
+        self.output_begins();
     }
 
     /// A step must not start once somebody asked the job to stop.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use stephost_tests::{
-    Installation, Options, program, shipped_policy, step_test, usual_policy, with_host,
+    Installation, Options, blocks, program, shipped_policy, step_test, usual_policy, with_host,
 };
 use tempfile::TempDir;
 
@@ -30,12 +30,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The blocks of a page that a reader types into a shell, in their order.
-fn shell_blocks(page: &str) -> Vec<&str> {
-    let blocks = page.split("```sh\n").skip(1);
-    blocks.filter_map(|rest| rest.split("```").next()).collect()
-}
-
 #[test]
 fn every_command_of_the_authoring_page_runs_and_makes_a_builtin() {
     let installed = Installation::with_policy(shipped_policy());
@@ -49,7 +43,7 @@ fn every_command_of_the_authoring_page_runs_and_makes_a_builtin() {
         .expect("the program lies in target/PROFILE")
         .join("new-project");
     std::fs::create_dir_all(&kept).expect("a directory can be made");
-    let blocks = shell_blocks(include_str!("../../docs/authoring.md"));
+    let blocks = blocks(include_str!("../../docs/authoring.md"), "sh");
     let prepared = "cp \"$LOCK\" Cargo.lock; ln -s \"$KEPT\" target\n";
     let script = blocks
         .join("\n")
@@ -134,10 +128,10 @@ fn the_readme_of_a_new_project_has_the_commands_of_the_page() {
     assert!(made.status.success(), "{}", text(&made.stderr));
     let readme = std::fs::read_to_string(place.path().join("greet/README.md")).expect("it has one");
     let page = include_str!("../../docs/authoring.md");
-    let page = shell_blocks(page)[0]
+    let page = blocks(page, "sh")[0]
         .strip_prefix("stephost new greet && cd greet\n")
         .expect("the page begins with it");
-    assert_eq!(shell_blocks(&readme), [page]);
+    assert_eq!(blocks(&readme, "sh"), [page]);
 }
 
 #[test]

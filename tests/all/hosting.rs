@@ -1,6 +1,7 @@
 //! The command line that a runner uses: serve, proxy, bootstrap (contract 7, 10.5; design D11, D12, D13).
 
 mod bootstrap;
+mod daemon;
 mod drain;
 mod proxy;
 mod recovery;

@@ -2,12 +2,14 @@
 
 mod author;
 mod builtins;
+mod check;
 mod dataflow;
 mod expressions;
 mod hostile;
 mod hosting;
 mod language;
 mod life;
+mod local;
 mod logs;
 mod own_builtins;
 mod policy;

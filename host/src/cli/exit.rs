@@ -10,6 +10,8 @@ pub(crate) const STEP_FAILED: u8 = 1;
 pub(crate) const NO: u8 = 1;
 /// The arguments are wrong.
 pub(crate) const USAGE: u8 = 2;
+/// The policy does not grant what a step needs.
+pub(crate) const DENIED: u8 = 4;
 /// A file that was named is not what it should be.
 pub(crate) const BAD_INPUT: u8 = 65;
 /// Somebody we need is not there.

@@ -16,6 +16,7 @@ use stephost_sandbox::{
 };
 
 use super::exit::{self, Failure};
+use super::visible::visible;
 use super::{policy, print};
 use crate::config;
 
@@ -94,7 +95,7 @@ pub(super) fn inspect(file: &Path, function: Option<&str>, as_json: bool) -> Res
 }
 
 /// Asks the component; an answer that is none is a sentence about it.
-fn describe(builtin: &Builtin) -> Result<Result<Arc<Signature>, String>, Failure> {
+pub(super) fn describe(builtin: &Builtin) -> Result<Result<Arc<Signature>, String>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -318,18 +319,6 @@ fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A text of a stranger in one line: what a terminal would act on, or not show, is shown as its number.
-fn visible(text: &str) -> String {
-    let show = |letter: char| -> String {
-        let escaped = letter.escape_debug();
-        match letter {
-            '"' | '\'' | '\\' => letter.to_string(),
-            _ => escaped.collect(),
-        }
-    };
-    text.chars().map(show).collect()
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -340,18 +329,6 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_strangers_text_is_shown_and_not_acted_on() {
-        let table = [
-            ("a \"b\" c\\d ü", "a \"b\" c\\d ü"),
-            ("\u{1b}[2Jx\n", "\\u{1b}[2Jx\\n"),
-            ("\u{202E}txt", "\\u{202e}txt"),
-        ];
-        for (text, shown) in table {
-            assert_eq!(visible(text), shown);
-        }
-    }
 
     #[test]
     fn rows_stand_in_columns() {

@@ -3,15 +3,15 @@
 //! What is wrong with a file is shown in its own lines, on stderr, in colour where a person looks at it. The
 //! result is on stdout: the resolved policy is itself a policy file.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::Renderer;
 use clap::Subcommand;
 use serde_json::Value;
 use stephost_policy::PolicyError;
 
+use super::excerpt::{self, Finding};
 use super::exit::{self, Failure};
 use super::print;
 use crate::config::{self, LoadedPolicy, PolicyFileError};
@@ -130,23 +130,10 @@ pub(super) fn refused(error: PolicyFileError) -> u8 {
 
 /// Every problem with the lines that it is about.
 fn excerpts(renderer: &Renderer, path: &str, text: &str, error: &PolicyError) -> String {
-    let mut shown = String::new();
-    for problem in error.problems() {
-        let (message, help) = (problem.message(), problem.help());
-        let mut snippet = Snippet::source(text)
-            .path(path)
-            .annotation(AnnotationKind::Primary.span(problem.span()));
-        if let Some((span, what)) = problem.related() {
-            snippet = snippet.annotation(AnnotationKind::Context.span(span).label(what));
-        }
-        let mut group = Level::ERROR.primary_title(message).element(snippet);
-        if let Some(help) = help {
-            group = group.element(Level::HELP.message(help));
-        }
-        // Writing to a String cannot fail.
-        let _ = writeln!(shown, "{}\n", renderer.render(&[group]));
-    }
-    shown
+    let problems = error.problems().map(Finding::from);
+    problems
+        .map(|problem| excerpt::excerpt(renderer, path, text, &problem))
+        .collect()
 }
 
 #[cfg(test)]
@@ -165,15 +152,18 @@ mod tests {
     fn a_problem_is_shown_in_its_line_with_what_to_do() {
         let text = "policy = 1\nname = \"runners\"\n\n[[allow]]\nfunction = \"script\"\nreason = \"runs shells\"\nproces = [\"sh\"]\nexports = [\"LD_*\"]\n\n[[allow]]\nfunction = \"script\"\nreason = \"again\"\n";
         expect![[r#"
-            error: key "proces" is unknown in a rule
+            error[P006]: key "proces" is unknown in a rule
              --> policy.toml:7:1
               |
             7 | proces = ["sh"]
               | ^^^^^^
               |
-              = help: did you mean `process`?
+            help: did you mean `process`?
+              |
+            7 | process = ["sh"]
+              |       +
 
-            error: "LD_*" matches loader variables only, which no pattern grants
+            error[P013]: "LD_*" matches loader variables only, which no pattern grants
              --> policy.toml:8:12
               |
             8 | exports = ["LD_*"]
@@ -181,7 +171,7 @@ mod tests {
               |
               = help: name each variable, as { name = "…", reason = "…" }
 
-            error: a second rule for "script"
+            error[P010]: a second rule for "script"
               --> policy.toml:11:12
                |
              5 | function = "script"
@@ -212,7 +202,7 @@ mod tests {
             let shown = shown(text);
             let acts = |letter: char| letter.is_control() && letter != '\n' || letter == '\u{202E}';
             assert!(!shown.contains(acts), "{text:?}:\n{shown:?}");
-            assert!(shown.contains("error: "), "{text:?}:\n{shown}");
+            assert!(shown.contains("error[P0"), "{text:?}:\n{shown}");
         }
     }
 

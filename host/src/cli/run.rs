@@ -1,318 +1,466 @@
-//! `run FILE`: one component, once, in the sandbox, as the author of a builtin wants to see it.
+//! `run WHAT`: steps on this machine, with the engine and the policy of a host and without a server.
 //!
-//! The component gets a log and nothing else: no environment, no job variables. What it writes as output goes
-//! to stdout; its diagnostics, and what it left, go to stderr. Nothing is masked: the inputs are on the
-//! command line already. An interrupt asks the step to stop, a second one ends it.
+//! Owns what the arguments mean for each kind of thing that can be run, and the order of what is shown: what differs
+//! from CI, the log, outputs, and last the card of a failure. The log goes out as the steps wrote it; everything that
+//! this command says by itself is on stderr. With `--json` the log is on stderr too, and stdout has one document.
+//!
+//! ```text
+//! argument ─ source ─► function ─ inputs ──┐
+//!                 └──► gitlab_ci ─ job ────┴► engine ─► screen (live)
+//!                 └──► component                 └────► report (last)
+//! ```
 
+mod component;
+mod engine;
+mod gitlab_ci;
+mod inputs;
+mod report;
+mod screen;
+mod source;
+
+pub(super) use component::words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
-use stephost_policy::Limits;
-use stephost_sandbox::{
-    Builtin, Call, Channel, Context, GuestEnding, Log, Parameter, Sandbox, SandboxConfig,
-    Signature, Stop, StopLevel, StopReason, Value, ValueType,
-};
-use tokio::sync::watch;
+use anyhow::{Context as _, anyhow, bail, ensure};
+use stephost_expr::Value;
+use stephost_steps::{Function, LoadError, LocalReference, Parsed, Strictness, limits, load_local};
 
 use super::exit::{self, Failure};
-use crate::clock::{self, Stopwatch};
+use super::visible::visible;
+use super::{policy, print};
 use crate::config;
+use crate::jobs::{RefusedJob, RunError, Submission, Variable, Work};
+use crate::run::{Entry, Functions, LocalFiles, name_fault};
+use engine::{Ended, Stops};
+use screen::Screen;
+use source::Source;
 
-/// What a step gets to finish after the first interrupt.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long what runs may take to end after an interrupt.
+const GRACE_DEFAULT: &str = "10s";
 
-/// Runs the component in `file`.
-pub(super) fn run(file: &Path, inputs: &[String]) -> Result<u8, Failure> {
-    let wasm = config::component_file(file).map_err(Failure::bad_input)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")
-        .map_err(Failure::internal)?;
-    runtime.block_on(running(file, wasm, inputs))
+/// Longest time that `after_script` may take. As runners have it.
+const AFTER_SCRIPT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Below the options of `--help`.
+pub(super) const HELP: &str = "\
+Examples:
+  stephost run ./greet -i name=you
+  stephost run .gitlab-ci.yml#build --var TARGET=release
+
+Exit codes: 0 fine, 1 a step failed, 2 wrong arguments, 4 denied by the policy, 65 a bad file, 70 internal, 130 interrupted.";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArguments {
+    /// A function's directory or file, `FILE#JOB` for a job of a .gitlab-ci.yml, a component, or - for a function on
+    /// stdin
+    #[arg(value_name = "WHAT")]
+    what: OsString,
+    /// An input; a text as it is, everything else as JSON
+    #[arg(short, long = "input", value_name = "NAME=VALUE")]
+    inputs: Vec<String>,
+    /// A job variable; it comes before those of the file
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
+    /// Hide the value of this job variable in the log
+    #[arg(long = "mask", value_name = "NAME")]
+    masked: Vec<String>,
+    /// An environment variable of the steps, beside those of this program
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    environment: Vec<String>,
+    /// Where the steps work [default: here; for a job, where its file is]
+    #[arg(short = 'C', value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Stop after this time
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    timeout: Option<Duration>,
+    /// How long what runs may take to end once it was asked to
+    #[arg(long, value_name = "DURATION", default_value = GRACE_DEFAULT, value_parser = config::duration)]
+    grace: Duration,
+    /// Print one JSON document on stdout; the log goes to stderr
+    #[arg(long)]
+    json: bool,
+    /// End with the exit status of the step that failed, where it has one
+    #[arg(long)]
+    propagate_exit: bool,
 }
 
-async fn running(file: &Path, wasm: Arc<[u8]>, inputs: &[String]) -> Result<u8, Failure> {
-    let sandbox = Sandbox::new(SandboxConfig {
-        slots_max: 1,
-        threads: 1,
+/// What is common to everything that runs as a job.
+struct Settings {
+    what: String,
+    variables: Vec<(String, String)>,
+    masked: BTreeSet<String>,
+    environment: BTreeMap<String, String>,
+    timeout: Option<Duration>,
+    grace: Duration,
+}
+
+/// A job that can start.
+struct Task {
+    entry: Entry,
+    /// What runs after it, whatever its end.
+    after: Option<Arc<Function>>,
+    directory: PathBuf,
+    variables: BTreeMap<String, String>,
+    warnings: Vec<String>,
+    differs: Vec<String>,
+}
+
+/// Runs what the arguments name.
+pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+    let source = Source::of(&arguments.what).map_err(Failure::bad_input)?;
+    if let Source::Component(file) = &source {
+        only_inputs(&arguments).map_err(Failure::usage)?;
+        return component::run(file, &arguments.inputs, arguments.grace);
+    }
+    let settings = settings(&arguments).map_err(Failure::usage)?;
+    let task = match source {
+        Source::Component(_) => return Err(Failure::internal(anyhow!("a component is no job"))),
+        Source::Function(reference) => function(&reference, &settings, &arguments)?,
+        Source::Stdin => stdin(&settings, &arguments)?,
+        Source::Job { file, job } => ci_job(&file, job.as_deref(), &settings, &arguments)?,
+    };
+    let runtime = super::serve::runtime()?;
+    let code = runtime.block_on(running(task, &settings, &arguments));
+    runtime.shutdown_background();
+    code
+}
+
+/// A component has a log and nothing else.
+fn only_inputs(arguments: &RunArguments) -> anyhow::Result<()> {
+    let given = [
+        ("--var", !arguments.variables.is_empty()),
+        ("--mask", !arguments.masked.is_empty()),
+        ("--env", !arguments.environment.is_empty()),
+        ("-C", arguments.directory.is_some()),
+        ("--timeout", arguments.timeout.is_some()),
+        ("--json", arguments.json),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => bail!(
+            "{flag} does nothing for a component: it gets its inputs and a log, and nothing else"
+        ),
+        None => Ok(()),
+    }
+}
+
+fn settings(arguments: &RunArguments) -> anyhow::Result<Settings> {
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for given in &arguments.variables {
+        let (name, value) = inputs::assignment(given, "variable")?;
+        ensure!(
+            variables.iter().all(|(known, _)| known != name),
+            "the variable {name:?} is given twice"
+        );
+        variables.push((name.to_owned(), value.to_owned()));
+    }
+    let mut environment = BTreeMap::new();
+    for given in &arguments.environment {
+        let (name, value) = inputs::assignment(given, "environment variable")?;
+        if let Some(fault) = name_fault(name) {
+            bail!("{fault}");
+        }
+        ensure!(
+            environment
+                .insert(name.to_owned(), value.to_owned())
+                .is_none(),
+            "the environment variable {name:?} is given twice"
+        );
+    }
+    Ok(Settings {
+        what: arguments.what.to_string_lossy().into_owned(),
+        variables,
+        masked: arguments.masked.iter().cloned().collect(),
+        environment,
+        // Zero is what people write who mean no limit.
+        timeout: arguments.timeout.filter(|timeout| !timeout.is_zero()),
+        grace: arguments.grace,
     })
-    .context("starting the sandbox")
-    .map_err(Failure::internal)?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let builtin = Builtin::new(&name, wasm);
-    let signature = match sandbox.describe(&builtin).await {
-        Ok(signature) => signature,
-        Err(ending) => {
-            let error = anyhow!("{}: {}", file.display(), words(&ending));
-            return Err(Failure::bad_input(error));
-        }
-    };
-    let arguments = arguments(&signature, inputs).map_err(Failure::usage)?;
-    let work_dir = std::env::current_dir().unwrap_or_default();
-    let began_at = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
-    let call = Call {
-        programs: None,
-        arguments,
-        context: Context {
-            work_dir: work_dir.to_string_lossy().into_owned(),
-            grace: GRACE,
-            began_at: began_at.unwrap_or_default(),
-            ..Context::default()
-        },
-        log: Arc::new(Terminal),
-        limits: Limits::shipped(),
-    };
-    let (levels, level) = watch::channel(StopLevel::None);
-    let ending = tokio::select! {
-        ending = sandbox.run(&builtin, call, Stop(level)) => ending,
-        never = interrupts(&levels) => match never {},
-    };
-    Ok(told(&ending, &signature))
 }
 
-/// Passes interrupts on, for as long as it is asked to.
-async fn interrupts(levels: &watch::Sender<StopLevel>) -> std::convert::Infallible {
-    let reason = StopReason::Cancelled;
-    let asked = async || {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Then an interrupt ends the whole program, as it always does.
-            std::future::pending::<()>().await;
-        }
-    };
-    asked().await;
-    let kill_at = Stopwatch::start().deadline(GRACE);
-    levels.send_replace(StopLevel::Polite {
-        reason,
-        kill_at: kill_at.map(tokio::time::Instant::into_std),
-    });
-    let _either = tokio::time::timeout(GRACE, asked()).await;
-    levels.send_replace(StopLevel::Kill { reason });
-    std::future::pending().await
-}
-
-/// Reads `NAME=VALUE` by the declared types, and finds what is missing.
-fn arguments(signature: &Signature, inputs: &[String]) -> anyhow::Result<Vec<(String, Value)>> {
-    let mut arguments: Vec<(String, Value)> = Vec::new();
-    for input in inputs {
-        let (name, text) = input
-            .split_once('=')
-            .with_context(|| format!("the input {input:?} is not NAME=VALUE"))?;
-        let declared = signature.inputs.iter().find(|known| known.name == name);
-        let declared = declared.with_context(|| {
-            let names: Vec<&str> = signature.inputs.iter().map(|known| &*known.name).collect();
-            format!(
-                "the step takes no input `{name}`; it takes: {}",
-                names.join(", ")
-            )
-        })?;
-        ensure!(
-            arguments.iter().all(|(given, _)| given != name),
-            "the input `{name}` is given twice"
-        );
-        arguments.push((name.to_owned(), value(declared, text)?));
-    }
-    for input in signature
-        .inputs
+/// A variable that is to be hidden and is not there hides nothing, which nobody means.
+fn check_masked(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<(), Failure> {
+    match settings
+        .masked
         .iter()
-        .filter(|input| input.default.is_none())
+        .find(|name| !variables.contains_key(*name))
     {
-        ensure!(
-            arguments.iter().any(|(given, _)| *given == input.name),
-            "the input `{}` is missing: {}",
-            input.name,
-            input.doc
-        );
-    }
-    Ok(arguments)
-}
-
-fn value(declared: &Parameter, text: &str) -> anyhow::Result<Value> {
-    if declared.ty == ValueType::Text {
-        return Ok(Value::Text(text.to_owned()));
-    }
-    let name = &declared.name;
-    let json: serde_json::Value = serde_json::from_str(text)
-        .with_context(|| format!("the input `{name}` is not text and is read as JSON"))?;
-    let value = Value::from(json);
-    ensure!(
-        declared.ty.admits(&value),
-        "the input `{name}` takes {}, and {text} is something else",
-        match declared.ty {
-            ValueType::Text => "text",
-            ValueType::Number => "a number",
-            ValueType::Boolean => "true or false",
-            ValueType::Object => "an object",
-            ValueType::Array => "an array",
-        }
-    );
-    Ok(value)
-}
-
-/// Tells how it ended; returns the exit code.
-fn told(ending: &GuestEnding, signature: &Signature) -> u8 {
-    if let GuestEnding::Success { outputs, exports } = ending {
-        for (name, value) in outputs {
-            let declared = signature.outputs.iter().find(|known| known.name == *name);
-            if declared.is_some_and(|output| output.sensitive) {
-                eprintln!("output {name} is sensitive");
-            } else {
-                eprintln!("output {name} = {}", serde_json::Value::from(value.clone()));
-            }
-        }
-        for (name, value) in exports {
-            eprintln!("export {name}={value}");
-        }
-        return exit::FINE;
-    }
-    eprintln!("error: the step {}", words(ending));
-    match ending {
-        GuestEnding::Cancelled { .. } => exit::INTERRUPTED,
-        GuestEnding::HostFault { .. } => exit::INTERNAL,
-        GuestEnding::Failed {
-            exit_code: Some(code),
-            ..
-        } => match u8::try_from(*code) {
-            // A failure is never told as a success.
-            Ok(0) | Err(_) => exit::STEP_FAILED,
-            Ok(code) => code,
-        },
-        _ => exit::STEP_FAILED,
+        Some(name) => Err(Failure::usage(anyhow!(
+            "--mask names {name:?}, which is no job variable"
+        ))),
+        None => Ok(()),
     }
 }
 
-/// An ending as the end of a sentence about the step.
-pub(super) fn words(ending: &GuestEnding) -> String {
-    match ending {
-        GuestEnding::Success { .. } => "succeeded".to_owned(),
-        GuestEnding::Failed {
-            message,
-            exit_code: Some(code),
-        } => format!("failed: {message}: exit status {code}"),
-        GuestEnding::Failed { message, .. } => format!("failed: {message}"),
-        GuestEnding::InvalidInput { name, message } => {
-            format!("cannot use its input `{name}`: {message}")
-        }
-        GuestEnding::Denied {
-            capability, target, ..
-        } => format!("was denied {capability} of {target}"),
-        GuestEnding::Cancelled { killed: false } => "was stopped".to_owned(),
-        GuestEnding::Cancelled { killed: true } => "was killed".to_owned(),
-        GuestEnding::Limit { message, .. } => format!("was ended: {message}"),
-        GuestEnding::Trap(trap) => {
-            let frames = trap.frames.iter().map(|frame| format!("\n    in {frame}"));
-            format!("broke: {}{}", trap.message, frames.collect::<String>())
-        }
-        GuestEnding::HostFault(fault) if fault.detail.is_empty() => {
-            format!("was lost: {}", fault.message)
-        }
-        GuestEnding::HostFault(fault) => format!("was lost: {}: {}", fault.message, fault.detail),
-        GuestEnding::Link { missing, message } => {
-            format!("does not fit this host ({missing}): {message}")
-        }
-        GuestEnding::NotAComponent { message } => format!("is not a component: {message}"),
-        GuestEnding::Busy => "found no free slot".to_owned(),
-    }
+fn directory(arguments: &RunArguments, own: &Path) -> Result<PathBuf, Failure> {
+    source::work_dir(arguments.directory.as_deref(), own).map_err(Failure::usage)
 }
 
-/// The streams of this program. That one is closed changes nothing.
-struct Terminal;
+// ---- functions ----
 
-impl Log for Terminal {
-    fn write(&self, channel: Channel, bytes: &[u8]) {
-        let _closed = match channel {
-            Channel::Output => std::io::stdout().write_all(bytes),
-            Channel::Diagnostics => std::io::stderr().write_all(bytes),
-        };
-    }
+fn function(
+    reference: &LocalReference,
+    settings: &Settings,
+    arguments: &RunArguments,
+) -> Result<Task, Failure> {
+    let here = source::work_dir(None, Path::new("")).map_err(Failure::usage)?;
+    let loaded =
+        load_local(reference, &here, &LocalFiles, Strictness::Strict).map_err(|error| {
+            let ci_file = Path::new(&reference.dir).join(source::CI_FILE);
+            Failure::bad_input(match error {
+                LoadError::NotFound { .. } if ci_file.is_file() => anyhow!(
+                    "{error}; for a job of {} write {}#JOB",
+                    source::CI_FILE,
+                    ci_file.display()
+                ),
+                LoadError::Document(error) => {
+                    let file = visible(error.source_name());
+                    anyhow!("{error}; `stephost check {file}` shows it in its lines")
+                }
+                error => error.into(),
+            })
+        })?;
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+    let name = source::function_name(&loaded.dir);
+    call(
+        &loaded.function,
+        &name,
+        Some(loaded.dir),
+        warnings,
+        settings,
+        arguments,
+    )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn stdin(settings: &Settings, arguments: &RunArguments) -> Result<Task, Failure> {
+    let text = source::read_stdin(limits::TEXT_BYTES_MAX).map_err(Failure::bad_input)?;
+    let Parsed { function, warnings } =
+        stephost_steps::parse("stdin", &text, Strictness::Strict).map_err(Failure::bad_input)?;
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    call(
+        &Arc::new(function),
+        "stdin",
+        None,
+        warnings,
+        settings,
+        arguments,
+    )
+}
 
-    fn signature() -> Signature {
-        let parameter = |name: &str, ty, default| Parameter {
+fn call(
+    function: &Arc<Function>,
+    name: &str,
+    dir: Option<PathBuf>,
+    warnings: Vec<String>,
+    settings: &Settings,
+    arguments: &RunArguments,
+) -> Result<Task, Failure> {
+    let inputs = inputs::typed(&function.spec, &arguments.inputs).map_err(Failure::usage)?;
+    let variables: BTreeMap<String, String> = settings.variables.iter().cloned().collect();
+    check_masked(settings, &variables)?;
+    Ok(Task {
+        entry: Entry {
+            function: Arc::clone(function),
             name: name.to_owned(),
-            ty,
-            default,
-            sensitive: false,
-            doc: "Which one".to_owned(),
-        };
-        Signature {
-            summary: String::new(),
-            inputs: vec![
-                parameter("who", ValueType::Text, None),
-                parameter("times", ValueType::Number, Some(Value::Number(1.0))),
-                parameter("tags", ValueType::Array, Some(Value::Null)),
-            ],
-            outputs: Vec::new(),
+            dir,
+            inputs,
+        },
+        after: None,
+        directory: directory(arguments, Path::new(""))?,
+        variables,
+        warnings,
+        differs: Vec::new(),
+    })
+}
+
+// ---- jobs of a CI file ----
+
+fn ci_job(
+    file: &Path,
+    job: Option<&str>,
+    settings: &Settings,
+    arguments: &RunArguments,
+) -> Result<Task, Failure> {
+    let source_name = visible(&file.to_string_lossy());
+    let text = source::read(file, limits::TEXT_BYTES_MAX).map_err(Failure::bad_input)?;
+    let Some(name) = job else {
+        let names = gitlab_ci::job_names(&source_name, &text).map_err(Failure::bad_input)?;
+        return Err(Failure::usage(anyhow!(
+            "which job? write one of: {}",
+            names
+                .iter()
+                .map(|name| visible(&source::with_job(file, name)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        )));
+    };
+    if !arguments.inputs.is_empty() {
+        return Err(Failure::usage(anyhow!(
+            "a job takes no inputs; give variables with --var NAME=VALUE"
+        )));
+    }
+    let own = file.parent().unwrap_or(Path::new(""));
+    let directory = directory(arguments, own)?;
+    let predefined = [
+        ("CI", "true".to_owned()),
+        ("CI_JOB_NAME", name.to_owned()),
+        ("CI_PROJECT_DIR", directory.to_string_lossy().into_owned()),
+    ];
+    let given = gitlab_ci::Given {
+        predefined: &predefined,
+        own: &settings.variables,
+    };
+    let job = gitlab_ci::job(&source_name, &text, name, &given).map_err(Failure::bad_input)?;
+    check_masked(settings, &job.variables)?;
+    Ok(Task {
+        entry: entry(job.function, "job"),
+        after: job.after,
+        directory,
+        variables: job.variables,
+        warnings: job.warnings,
+        differs: job.differs,
+    })
+}
+
+/// A function that takes nothing and has no file of its own.
+fn entry(function: Arc<Function>, name: &str) -> Entry {
+    Entry {
+        function,
+        name: name.to_owned(),
+        dir: None,
+        inputs: BTreeMap::<_, Value>::new(),
+    }
+}
+
+// ---- running ----
+
+async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> Result<u8, Failure> {
+    let policy = match config::policy() {
+        Ok(loaded) => loaded.policy,
+        Err(error) => return Ok(policy::refused(error)),
+    };
+    let own_builtins = config::own_builtins().map_err(Failure::config)?;
+    let functions = Functions::new(policy, own_builtins)
+        .context("starting the sandbox")
+        .map_err(Failure::internal)?;
+    let (jobs, supervisors) = super::jobs(functions)?;
+    let mut stops = Stops::listen()
+        .context("listening for signals")
+        .map_err(Failure::internal)?;
+    let mut screen = Screen::of_program(arguments.json);
+    for warning in &task.warnings {
+        screen.note(&format!("warning: {warning}"));
+    }
+    if !task.differs.is_empty() {
+        screen.note("differs from CI:");
+        for sentence in &task.differs {
+            screen.note(&format!("  {}", visible(sentence)));
+        }
+    }
+    let Task {
+        entry: main,
+        after,
+        directory,
+        mut variables,
+        differs,
+        ..
+    } = task;
+    let first = submission(main, &directory, &variables, settings)?;
+    let ended = engine::run(&jobs, first, &settings.what, &stops, &mut screen)
+        .await
+        .map_err(refused)?;
+    // The signal that came after the end stopped nothing.
+    let signal = stops.code();
+    let told = stops.settle();
+    // Who interrupts twice wants to be gone.
+    if let Some(after) = after.filter(|_| told < 2) {
+        screen.note("after_script:");
+        variables.insert("CI_JOB_STATUS".to_owned(), status(&ended).to_owned());
+        let mut after = submission(entry(after, "job"), &directory, &variables, settings)?;
+        after.timeout = Some(AFTER_SCRIPT_TIMEOUT);
+        let after = engine::run(&jobs, after, "after_script", &stops, &mut screen)
+            .await
+            .map_err(refused)?;
+        if !after.ending.is_success() {
+            // As in CI, what it comes to does not count.
+            screen.note(&visible(&format!(
+                "warning: after_script: {}",
+                after.message
+            )));
         }
     }
 
-    fn read(inputs: &[&str]) -> Result<Vec<(String, Value)>, String> {
-        let inputs: Vec<String> = inputs.iter().map(|input| (*input).to_owned()).collect();
-        arguments(&signature(), &inputs).map_err(|error| format!("{error:#}"))
+    supervisors.close().await;
+    let code = report::code(&ended.ending, arguments.propagate_exit, signal);
+    if arguments.json {
+        let document = report::document(&settings.what, &ended, &differs, code);
+        print(&document)?;
     }
+    let last = if ended.ending.is_success() {
+        report::outputs(&ended)
+    } else {
+        report::card(&settings.what, &ended)
+    };
+    // That nobody reads it does not change how it ended.
+    let _ = std::io::stderr().write_all(last.as_bytes());
+    Ok(code)
+}
 
-    #[test]
-    fn inputs_are_read_by_their_declared_types() {
-        let given = read(&["who=7=8", "times=3", "tags=[\"a\"]"]).unwrap();
-        let expected = [
-            ("who", Value::Text("7=8".to_owned())),
-            ("times", Value::Number(3.0)),
-            ("tags", Value::Json(serde_json::json!(["a"]))),
-        ];
-        assert_eq!(
-            given,
-            expected.map(|(name, value)| (name.to_owned(), value))
-        );
+fn submission(
+    entry: Entry,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+    settings: &Settings,
+) -> Result<Submission, Failure> {
+    Ok(Submission {
+        id: engine::fresh_id().map_err(Failure::internal)?,
+        work: Work::Call(entry),
+        directory: Some(directory.to_owned()),
+        env: settings.environment.clone(),
+        variables: variables
+            .iter()
+            .map(|(key, value)| Variable {
+                key: key.clone(),
+                value: value.clone(),
+                file: false,
+                masked: settings.masked.contains(key),
+            })
+            .collect(),
+        timeout: settings.timeout,
+        grace: Some(settings.grace),
+        watcher: None,
+    })
+}
+
+/// What CI calls the end of a job.
+fn status(ended: &Ended) -> &'static str {
+    use stephost_job::Ending;
+    match ended.ending {
+        Ending::Success => "success",
+        Ending::Cancelled { .. } => "canceled",
+        Ending::Failed { .. }
+        | Ending::Denied { .. }
+        | Ending::Limit { .. }
+        | Ending::Internal { .. }
+        | Ending::TimedOut { .. } => "failed",
     }
+}
 
-    #[test]
-    fn an_input_that_does_not_fit_says_why() {
-        let table: [(&[&str], &str); 6] = [
-            (&[], "the input `who` is missing: Which one"),
-            (&["who"], "the input \"who\" is not NAME=VALUE"),
-            (
-                &["how=x"],
-                "the step takes no input `how`; it takes: who, times, tags",
-            ),
-            (&["who=a", "who=b"], "the input `who` is given twice"),
-            (
-                &["who=a", "times=x"],
-                "the input `times` is not text and is read as JSON",
-            ),
-            (
-                &["who=a", "times=[]"],
-                "the input `times` takes a number, and [] is something else",
-            ),
-        ];
-        for (inputs, message) in table {
-            let error = read(inputs).expect_err(message);
-            assert!(error.starts_with(message), "{error}");
+fn refused(error: RunError) -> Failure {
+    match error {
+        RunError::Refused(RefusedJob::Storage { .. }) => Failure::cannot_create(error),
+        RunError::Refused(RefusedJob::Directory { .. }) => Failure::usage(error),
+        RunError::Refused(RefusedJob::LogLevel { .. } | RefusedJob::Variable(_)) => {
+            Failure::usage(error)
         }
-    }
-
-    #[test]
-    fn the_exit_code_is_the_steps_own_where_it_can_be() {
-        let failed = |exit_code| GuestEnding::Failed {
-            message: String::new(),
-            exit_code,
-        };
-        let table = [
-            (failed(Some(3)), 3),
-            (failed(Some(0)), 1),
-            (failed(Some(300)), 1),
-            (failed(None), 1),
-            (GuestEnding::Cancelled { killed: true }, 130),
-            (GuestEnding::Busy, 1),
-        ];
-        for (ending, code) in table {
-            assert_eq!(told(&ending, &signature()), code, "{ending:?}");
+        RunError::Refused(RefusedJob::Steps(_)) => Failure::bad_input(error),
+        RunError::Refused(RefusedJob::Broken(_)) | RunError::Broken(_) | RunError::Draining => {
+            Failure::internal(error)
         }
     }
 }

@@ -7,25 +7,25 @@
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
-use stephost_process::Supervisors;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::{self, Failure};
 use super::{ServeArguments, policy};
-use crate::jobs::Jobs;
+use crate::config;
+use crate::observe::{self, OperatorLog};
 use crate::run::Functions;
 use crate::server::listen::ListenError;
 use crate::server::{self, Drain, listen};
-use crate::{config, observe};
 
 /// Time between the polite signal and the kill for the command (contract 2.4).
 const COMMAND_GRACE: Duration = Duration::from_secs(5);
@@ -37,22 +37,43 @@ const ROUND: Duration = Duration::from_millis(200);
 
 /// Serves until a signal, or until the command has ended.
 pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
-    observe::start(arguments.log_file.as_deref())
+    let log = match &arguments.log_file {
+        Some(file) => OperatorLog::File(file),
+        None => OperatorLog::Nowhere,
+    };
+    observe::start(log)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
-    if let Err(error) = stephost_process::raise_descriptor_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build()
-        .context("starting the runtime")
-        .map_err(Failure::internal)?;
+    let runtime = runtime()?;
     let code = runtime.block_on(serving(arguments));
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
+}
+
+/// The runtime of a host, with every descriptor that the system lets it have.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    if let Err(error) = stephost_process::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context("starting the runtime")
+        .map_err(Failure::internal)
+}
+
+/// Listens at this socket, or at the usual one.
+pub(super) fn listening(socket: Option<&Path>) -> Result<(UnixListener, PathBuf), Failure> {
+    listen::listen(socket).map_err(|error| match error {
+        ListenError::Io { .. } => Failure::cannot_create(error),
+        ListenError::TooLong(_)
+        | ListenError::NotASocket(_)
+        | ListenError::Foreign(_)
+        | ListenError::InUse(_)
+        | ListenError::OpenDirectory(_) => Failure::usage(error),
+    })
 }
 
 async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
@@ -61,24 +82,13 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         Err(error) => return Ok(policy::refused(error)),
     };
     let own_builtins = config::own_builtins().map_err(Failure::config)?;
-    let (listener, path) =
-        listen::listen(arguments.socket.as_deref()).map_err(|error| match error {
-            ListenError::Io { .. } => Failure::cannot_create(error),
-            _ => Failure::usage(error),
-        })?;
-    let _socket = SocketFile(path.clone());
+    let (listener, path) = listening(arguments.socket.as_deref())?;
+    let _socket = SocketFile::new(path.clone());
     config::announce_socket(&path);
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
-    if let Err(error) = stephost_process::hide_memory() {
-        tracing::warn!(%error, "other processes of this user may look into the host's memory");
-    }
-    let supervisors = Supervisors::new()
-        .context("starting the supervisors of native steps")
-        .map_err(Failure::internal)?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions), supervisors.clone()));
+    let (jobs, supervisors) = super::jobs(functions)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")
@@ -123,7 +133,13 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
 }
 
 /// The socket's file, which goes when the host does.
-struct SocketFile(PathBuf);
+pub(super) struct SocketFile(PathBuf);
+
+impl SocketFile {
+    pub(super) fn new(path: PathBuf) -> SocketFile {
+        SocketFile(path)
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -133,7 +149,9 @@ impl Drop for SocketFile {
 }
 
 /// The first SIGTERM or SIGINT drains patiently, the second at once.
-fn watch_signals(drain: watch::Sender<Drain>) -> std::io::Result<tokio::task::JoinHandle<()>> {
+pub(super) fn watch_signals(
+    drain: watch::Sender<Drain>,
+) -> std::io::Result<tokio::task::JoinHandle<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(tokio::spawn(async move {

@@ -104,21 +104,26 @@ pub(crate) fn component_file(path: &Path) -> Result<Arc<[u8]>, ComponentFileErro
 }
 
 fn builtins_beside(program: &Path) -> Result<Vec<OwnBuiltin>, BuiltinsError> {
-    let unread = |path: &Path, source| BuiltinsError::Read {
-        path: path.to_owned(),
-        source,
-    };
     let root = in_companion(program, BUILTINS_DIR)
         .map_err(|source| unread(&companion(program).join(BUILTINS_DIR), source))?;
-    let Some(root) = root else {
-        return Ok(Vec::new());
-    };
+    match root {
+        Some(root) => builtins_in(&root),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The builtins in a directory, sorted by name.
+///
+/// # Errors
+///
+/// As those of [`own_builtins`].
+pub(crate) fn builtins_in(root: &Path) -> Result<Vec<OwnBuiltin>, BuiltinsError> {
     let entries = |dir: &Path| -> Result<Vec<DirEntry>, BuiltinsError> {
         let entries = dir.read_dir().and_then(Iterator::collect);
         entries.map_err(|source| unread(dir, source))
     };
     let mut builtins = Vec::new();
-    for entry in entries(&root)? {
+    for entry in entries(root)? {
         let dir = entry.path();
         if !dir.is_dir() {
             if is_component(&dir) {
@@ -135,13 +140,22 @@ fn builtins_beside(program: &Path) -> Result<Vec<OwnBuiltin>, BuiltinsError> {
                 return Err(BuiltinsError::Name { path });
             };
             if builtins.len() == BUILTINS_MAX {
-                return Err(BuiltinsError::TooMany { path: root });
+                return Err(BuiltinsError::TooMany {
+                    path: root.to_owned(),
+                });
             }
             builtins.push(OwnBuiltin { name, path });
         }
     }
     builtins.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(builtins)
+}
+
+fn unread(path: &Path, source: io::Error) -> BuiltinsError {
+    BuiltinsError::Read {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn is_component(path: &Path) -> bool {

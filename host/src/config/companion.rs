@@ -61,7 +61,7 @@ fn is_there(path: &Path) -> io::Result<bool> {
 }
 
 /// Reads a regular file, one byte beyond `bytes_max` at most: whoever uses it says that it is too long.
-pub(super) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let flags = OFlags::NONBLOCK.bits();
     let file = OpenOptions::new()
         .read(true)

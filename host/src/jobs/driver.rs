@@ -6,7 +6,7 @@
 //! (design D2, D5; contract 2.2).
 //!
 //! ```text
-//! Cancel, Close ──stops──▶ ┌────────┐ ──StopLevel──▶ run
+//! Cancel, Close ──asked──▶ ┌────────┐ ──StopLevel──▶ run
 //! timeout, grace ──clock─▶ │ driver │ ◀──Outcome─── run
 //!                          └────────┘ ──JobView───▶ Status, Close, drain
 //! ```
@@ -17,7 +17,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use stephost_job::{self as job, Ending, Event, JobId, State, StopReason};
+use stephost_job::{self as job, At, Ending, Event, JobId, State, StopReason};
 use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -26,10 +26,19 @@ use tokio::time::Instant;
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
-use crate::run::{JobContext, Outcome, StopLevel, containment};
+use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
-/// Stops that may wait for the driver. More of them change nothing: the first one counts.
-const STOPS_WAITING_MAX: usize = 4;
+/// What may wait for the driver. More of it changes nothing: the first stop counts.
+const ASKED_WAITING_MAX: usize = 4;
+
+/// What somebody wants of a driver.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// That the job ends.
+    Stop(StopReason),
+    /// That its grace ends now. Nothing to a job that nobody stopped.
+    Hurry,
+}
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +82,7 @@ impl JobView {
 pub(super) struct Job {
     log: LogReader,
     view: watch::Receiver<JobView>,
-    stops: mpsc::Sender<StopReason>,
+    asked: mpsc::Sender<Asked>,
     grace: Duration,
 }
 
@@ -87,11 +96,11 @@ impl Job {
             ended: None,
             closes_at: None,
         });
-        let (stops, stops_heard) = mpsc::channel(STOPS_WAITING_MAX);
+        let (asked, asked_heard) = mpsc::channel(ASKED_WAITING_MAX);
         let job = Job {
             log: prepared.reader.clone(),
             view: view.subscribe(),
-            stops,
+            asked,
             grace: prepared.grace,
         };
         let session = Session {
@@ -101,7 +110,7 @@ impl Job {
             settled: false,
         };
         // The session's drop is what makes this task safe to lose.
-        tokio::spawn(Driver::new(prepared, session, stops_heard).drive());
+        tokio::spawn(Driver::new(prepared, session, asked_heard).drive());
         Arc::new(job)
     }
 
@@ -128,7 +137,12 @@ impl Job {
     /// Asks for a stop. Never waits; a stop too many changes nothing.
     pub(super) fn stop(&self, reason: StopReason) {
         // Full means that stops wait already; closed means that the job is over.
-        let _ = self.stops.try_send(reason);
+        let _ = self.asked.try_send(Asked::Stop(reason));
+    }
+
+    /// Ends the grace of a stop. Never waits.
+    pub(super) fn hurry(&self) {
+        let _ = self.asked.try_send(Asked::Hurry);
     }
 
     /// How long a Close of this job may take from now on.
@@ -217,10 +231,10 @@ impl Drop for Session {
 }
 
 struct Driver {
-    function: Arc<stephost_steps::Function>,
+    entry: Arc<Entry>,
     context: Arc<JobContext>,
     stop: watch::Sender<StopLevel>,
-    stops: mpsc::Receiver<StopReason>,
+    asked: mpsc::Receiver<Asked>,
     zero: Stopwatch,
     /// When the job has run long enough; taken when it fires.
     timeout: Option<Instant>,
@@ -231,13 +245,13 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(prepared: Prepared, session: Session, stops: mpsc::Receiver<StopReason>) -> Driver {
+    fn new(prepared: Prepared, session: Session, asked: mpsc::Receiver<Asked>) -> Driver {
         let zero = Stopwatch::start();
         Driver {
-            function: prepared.function,
+            entry: prepared.entry,
             context: prepared.context,
             stop: prepared.stop,
-            stops,
+            asked,
             zero,
             timeout: prepared.timeout.and_then(|timeout| zero.deadline(timeout)),
             grace: prepared.grace,
@@ -248,15 +262,14 @@ impl Driver {
 
     async fn drive(mut self) {
         // A stop that came first keeps the job from starting.
-        let first = match self.stops.try_recv() {
-            Ok(reason) => Event::Stop(reason),
-            Err(_) => Event::PickedUp,
+        let first = match self.asked.try_recv() {
+            Ok(Asked::Stop(reason)) => Event::Stop(reason),
+            Ok(Asked::Hurry) | Err(_) => Event::PickedUp,
         };
-        let mut event = Some(first);
+        let mut event = Some((first, self.zero.at()));
         let mut state = State::Created;
-        while let Some(happened) = event {
+        while let Some((happened, at)) = event {
             let picked_up = matches!(happened, Event::PickedUp);
-            let at = self.zero.at();
             let (next, effect) = job::step(state, happened, at, self.grace);
             state = next;
             if picked_up {
@@ -288,26 +301,34 @@ impl Driver {
     fn start_walk(&mut self) {
         self.session.running();
         let context = Arc::clone(&self.context);
-        let function = Arc::clone(&self.function);
-        self.walk.spawn(async move { context.run(function).await });
+        let entry = Arc::clone(&self.entry);
+        self.walk.spawn(async move { context.run(&entry).await });
     }
 
-    /// Waits for what happens next; `None` when the walk panicked.
-    async fn next_event(&mut self, state: &State) -> Option<Event> {
+    /// Waits for what happens next, and when it did; `None` when the walk panicked.
+    async fn next_event(&mut self, state: &State) -> Option<(Event, At)> {
         let tick = job::wake_at(state).map(|at| self.zero.instant(at));
-        tokio::select! {
+        let event = tokio::select! {
             biased;
             Some(walked) = self.walk.join_next() => {
                 let Outcome { ending, interrupted } = walked.ok()?;
-                Some(Event::Finished { ending, interrupted })
+                Event::Finished { ending, interrupted }
             }
-            Some(reason) = self.stops.recv() => Some(Event::Stop(reason)),
+            Some(asked) = self.asked.recv() => match asked {
+                Asked::Stop(reason) => Event::Stop(reason),
+                // As if the end of the grace had come.
+                Asked::Hurry => {
+                    let now = self.zero.at();
+                    return Some((Event::Tick, job::wake_at(state).map_or(now, |at| at.max(now))));
+                }
+            },
             () = at(self.timeout) => {
                 self.timeout = None;
-                Some(Event::Stop(StopReason::Timeout))
+                Event::Stop(StopReason::Timeout)
             }
-            () = at(tick) => Some(Event::Tick),
-        }
+            () = at(tick) => Event::Tick,
+        };
+        Some((event, self.zero.at()))
     }
 
     async fn finish(self, ending: Ending) {

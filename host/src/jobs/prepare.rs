@@ -13,13 +13,13 @@ use stephost_expr::{Map, Value};
 use stephost_job::{GRACE_DEFAULT, JobId};
 use stephost_joblog::{Secrets, Stream};
 use stephost_process::Supervisors;
-use stephost_steps::{DocumentError, Function, Parsed, Strictness};
+use stephost_steps::{DocumentError, Parsed, Strictness};
 use tokio::sync::watch;
 
 use crate::config;
 use crate::logfile::{self, LogReader, LogWriter};
 use crate::run::workspace::Workspace;
-use crate::run::{Environment, Functions, JobContext, StopLevel};
+use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
 
 /// Variable that sets how much a step logs (contract 7.5).
 const LOG_LEVEL: &str = "CI_STEPS_LOG_LEVEL";
@@ -36,16 +36,26 @@ pub(crate) struct Variable {
     pub(crate) masked: bool,
 }
 
+/// What a job runs.
+pub(crate) enum Work {
+    /// A text from the wire, not looked at yet.
+    Text(String),
+    /// A function that was read already. Everything that it calls is read strictly, as it was (design D6).
+    Call(Entry),
+}
+
 /// A job as its sender describes it; the id is valid, the rest is not looked at yet.
 pub(crate) struct Submission {
     pub(crate) id: JobId,
-    pub(crate) steps: String,
+    pub(crate) work: Work,
     /// Where the job works; the host's directory when `None`.
     pub(crate) directory: Option<PathBuf>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) variables: Vec<Variable>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Option<Duration>,
+    /// Sees where the job is and what it came to, if somebody wants to know.
+    pub(crate) watcher: Option<watch::Sender<Walk>>,
 }
 
 /// Why a submission cannot become a job.
@@ -85,7 +95,7 @@ pub(crate) enum RefusedJob {
 /// A job that can start.
 pub(super) struct Prepared {
     pub(super) id: JobId,
-    pub(super) function: Arc<Function>,
+    pub(super) entry: Arc<Entry>,
     pub(super) context: Arc<JobContext>,
     pub(super) writer: Arc<LogWriter>,
     pub(super) reader: LogReader,
@@ -123,15 +133,22 @@ fn prepare_blocking(
 ) -> Result<Prepared, RefusedJob> {
     let Submission {
         id,
-        steps,
+        work,
         directory,
         env,
         variables,
         timeout,
         grace,
+        watcher,
     } = submission;
-    let Parsed { function, warnings } =
-        stephost_steps::parse("steps", steps.as_bytes(), Strictness::Wire)?;
+    let (entry, strictness, warnings) = match work {
+        Work::Text(steps) => {
+            let Parsed { function, warnings } =
+                stephost_steps::parse("steps", steps.as_bytes(), Strictness::Wire)?;
+            (Entry::text(function), Strictness::Wire, warnings)
+        }
+        Work::Call(entry) => (entry, Strictness::Strict, Vec::new()),
+    };
     check_names(&env, &variables)?;
     let mut root = config::host_environment();
     let level = log_level(&env, &variables, &root)?;
@@ -164,16 +181,18 @@ fn prepare_blocking(
         workspace: Arc::new(workspace),
         functions,
         supervisors,
+        strictness,
         work_dir,
         environment: Environment::new(root),
         grace,
         quote_lines,
         stop: stop_level,
         leftovers: Mutex::default(),
+        watcher,
     };
     Ok(Prepared {
         id,
-        function: Arc::new(function),
+        entry: Arc::new(entry),
         context: Arc::new(context),
         writer,
         reader,

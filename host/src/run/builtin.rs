@@ -422,6 +422,11 @@ fn no_signature() -> Halt {
     Halt::failed("exec: the builtin does not say what it takes")
 }
 
+/// What a builtin that describes itself so takes and gives; `None` when a run would refuse it.
+pub(crate) fn spec_of_signature(signature: &sandbox::Signature) -> Option<Spec> {
+    spec(signature).ok()
+}
+
 /// A guest's signature as the spec that YAML functions have.
 fn spec(signature: &sandbox::Signature) -> Result<Spec, Halt> {
     let parameters = |list: &[sandbox::Parameter]| {

@@ -7,9 +7,7 @@
 use std::path::Path;
 
 use stephost_sandbox::Builtin;
-use stephost_steps::{
-    Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError, Strictness,
-};
+use stephost_steps::{Callee, FileFault, Files, LoadError, Loaded, Reference, ReferenceError};
 
 use super::scope::StepScope;
 use super::workspace::{FileError, read_replaceable};
@@ -24,7 +22,7 @@ pub(super) enum Target {
 }
 
 /// Definition files of this machine.
-struct LocalFiles;
+pub(crate) struct LocalFiles;
 
 impl Files for LocalFiles {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileFault> {
@@ -45,7 +43,7 @@ impl JobContext {
     ) -> Result<Target, Halt> {
         // Reading and parsing a large definition must not hold up other jobs.
         let callee = tokio::task::block_in_place(|| {
-            stephost_steps::resolve(reference, scope, dir, &LocalFiles, Strictness::Wire)
+            stephost_steps::resolve(reference, scope, dir, &LocalFiles, self.strictness)
         });
         match callee.map_err(halt)? {
             Callee::Function(loaded) => Ok(Target::Function(loaded)),

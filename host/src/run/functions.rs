@@ -17,7 +17,7 @@ use crate::config::{self, OwnBuiltin};
 pub(crate) struct Functions {
     sandbox: sandbox::Sandbox,
     policy: Policy,
-    builtins: BTreeMap<String, Component>,
+    builtins: Arc<BTreeMap<String, Component>>,
 }
 
 /// Where a builtin comes from.
@@ -51,8 +51,17 @@ impl Functions {
         Ok(Functions {
             sandbox,
             policy,
-            builtins: shipped.chain(own).collect(),
+            builtins: Arc::new(shipped.chain(own).collect()),
         })
+    }
+
+    /// The same functions under another policy: what is compiled stays so.
+    pub(crate) fn under(&self, policy: Policy) -> Functions {
+        Functions {
+            sandbox: self.sandbox.clone(),
+            policy,
+            builtins: Arc::clone(&self.builtins),
+        }
     }
 
     pub(super) fn sandbox(&self) -> &sandbox::Sandbox {

@@ -9,7 +9,7 @@ use stephost_proto::status_error::ErrorKind;
 use stephost_proto::{RunRequest, Status as WireStatus, StatusError, step_result};
 use tonic::Status;
 
-use crate::jobs::{JobView, Life, Submission, Variable};
+use crate::jobs::{JobView, Life, Submission, Variable, Work};
 
 /// Largest steps text in bytes (design D3).
 const STEPS_BYTES_MAX: usize = 4 << 20;
@@ -51,7 +51,7 @@ pub(super) fn submission(request: RunRequest) -> Result<Submission, Status> {
     }
     Ok(Submission {
         id,
-        steps: request.steps,
+        work: Work::Text(request.steps),
         directory: directory.map(PathBuf::from),
         env: request.env.into_iter().collect(),
         variables: job
@@ -67,6 +67,7 @@ pub(super) fn submission(request: RunRequest) -> Result<Submission, Status> {
         // Zero is what clients send that know no limit.
         timeout: duration("timeout", request.timeout)?.filter(|timeout| !timeout.is_zero()),
         grace: duration("graceful_exit_timeout", request.graceful_exit_timeout)?,
+        watcher: None,
     })
 }
 

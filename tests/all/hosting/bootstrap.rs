@@ -6,6 +6,41 @@ use tokio::process::Command;
 
 use super::{directory, mode, names, run_job, spawn, text};
 
+/// What a helper image has in the helper's place.
+#[test]
+fn a_helper_image_sends_steps_to_us_and_the_rest_to_the_real_helper() {
+    let dir = directory();
+    let place = |name: &str| dir.path().join(name);
+    let executable = |name: &str, content: &[u8]| {
+        std::fs::write(place(name), content).expect("a file can be written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(place(name), mode).expect("it is ours");
+    };
+    executable(
+        "gitlab-runner-helper",
+        include_bytes!("../../../packaging/helper-image/gitlab-runner-helper"),
+    );
+    executable(
+        "gitlab-runner-helper.real",
+        b"#!/bin/sh\necho \"real $*\"\n",
+    );
+    std::os::unix::fs::symlink(program(), place("stephost")).expect("a link can be made");
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(place("gitlab-runner-helper"))
+            .args(arguments)
+            .output()
+            .expect("a shell starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(
+        run(&["artifacts-downloader", "a b"]),
+        "real artifacts-downloader a b\n"
+    );
+    assert_eq!(run(&[]), "real \n");
+    assert_eq!(run(&["steps", "bootstrap", text(&place("copy"))]), "");
+    assert!(place("copy").is_file(), "that was us");
+}
+
 #[test]
 fn bootstrap_copies_the_program_and_its_directory() {
     block_on(async {

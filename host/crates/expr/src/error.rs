@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::code::Code;
 use crate::limits::{
     NESTING_MAX, OPERATIONS_MAX, RESULT_BYTES_MAX, SHOWN_BYTES_MAX, TEMPLATE_BYTES_MAX,
     VALUE_DEPTH_MAX, WORK_MAX,
@@ -222,6 +223,33 @@ impl Fault {
         Fault::Unexpected {
             expected,
             found: Shown::quoted(found),
+        }
+    }
+
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> Code {
+        match self {
+            Fault::Unclosed => Code::S101,
+            Fault::Unexpected { .. } | Fault::Character { .. } => Code::S102,
+            Fault::NotANumber { .. } | Fault::LiteralOutOfRange => Code::S103,
+            Fault::Reserved { .. } => Code::S104,
+            Fault::Escape { .. } | Fault::UnterminatedString => Code::S105,
+            Fault::TemplateTooLong { .. }
+            | Fault::NestedTooDeep
+            | Fault::TooManyOperations
+            | Fault::ResultTooLarge
+            | Fault::ValueTooDeep
+            | Fault::TooMuchWork => Code::S106,
+            Fault::UnknownName { .. } => Code::S107,
+            Fault::MissingAttribute { .. } | Fault::MissingIndex { .. } => Code::S108,
+            Fault::Operands { .. } | Fault::Operand { .. } => Code::S109,
+            Fault::DivisionByZero | Fault::NumberOutOfRange => Code::S110,
+            Fault::NoAttributes { .. }
+            | Fault::NotIndexable { .. }
+            | Fault::IndexFraction
+            | Fault::KeyKind { .. } => Code::S111,
+            Fault::NotCallable { .. } | Fault::Arguments { .. } => Code::S112,
+            Fault::NotNumeric | Fault::NotConvertible { .. } => Code::S113,
         }
     }
 

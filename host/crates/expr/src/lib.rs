@@ -18,6 +18,8 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
+mod code;
 mod error;
 mod eval;
 mod functions;
@@ -28,6 +30,8 @@ mod program;
 mod template;
 mod value;
 
+pub use access::{Access, Segment};
+pub use code::Code;
 pub use error::{ExpressionError, Fault, Shown};
 pub use functions::Function;
 pub use template::{Scope, Template};

@@ -138,6 +138,12 @@ impl Program {
         self.operations.len()
     }
 
+    /// Returns whether the last operation puts texts in a row.
+    pub(crate) fn ends_in_text(&self) -> bool {
+        let last = self.operations.last();
+        last.is_some_and(|placed| matches!(placed.operation, Operation::Text { .. }))
+    }
+
     /// Returns how many values are on the stack now.
     pub(crate) fn height(&self) -> usize {
         self.height

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::{self, Access};
 use crate::error::ExpressionError;
 use crate::eval::{self, Wanted};
 use crate::parse::{self, Parsed};
@@ -79,6 +80,22 @@ impl Template {
         match &*self.body {
             Body::Literal(_) => false,
             Body::Program(_) => true,
+        }
+    }
+
+    /// Returns what the template looks up, in the order of evaluation.
+    pub fn accesses(&self) -> Vec<Access> {
+        match &*self.body {
+            Body::Literal(_) => Vec::new(),
+            Body::Program(program) => access::accesses(program),
+        }
+    }
+
+    /// Tells whether the value is a string in every scope.
+    pub fn is_text(&self) -> bool {
+        match &*self.body {
+            Body::Literal(_) => true,
+            Body::Program(program) => program.ends_in_text(),
         }
     }
 

@@ -22,9 +22,11 @@ mod mask;
 mod offset;
 mod secrets;
 mod stamp;
+mod unstamp;
 
 pub use lines::JobLog;
 pub use mask::{MASK, Masker};
 pub use offset::{LogOffset, NegativeOffset};
 pub use secrets::Secrets;
 pub use stamp::{HEADER_BYTES, LINE_BYTES_MAX, Stamper, Stream};
+pub use unstamp::Unstamper;

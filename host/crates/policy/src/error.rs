@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::code::Code;
 use crate::file::{
     ENTRIES_MAX, FUNCTION_BYTES_MAX, REASON_CHARS_MAX, RULES_MAX, TEXT_BYTES_MAX, VERSION,
 };
@@ -96,6 +97,20 @@ impl Problem {
         self.fault.to_string()
     }
 
+    /// Under which code it is explained.
+    pub fn code(&self) -> Code {
+        self.fault.code()
+    }
+
+    /// A replacement for the bytes of [`span`](Self::span) that is probably right.
+    pub fn replacement(&self) -> Option<&'static str> {
+        if let Fault::UnknownKey { nearest, .. } = &self.fault {
+            *nearest
+        } else {
+            None
+        }
+    }
+
     /// What to do, where that is not obvious.
     pub fn help(&self) -> Option<String> {
         self.fault.help()
@@ -185,6 +200,32 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    fn code(&self) -> Code {
+        match self {
+            Fault::TextTooLong { .. }
+            | Fault::TooManyRules
+            | Fault::TooManyEntries { .. }
+            | Fault::LongText { .. } => Code::P001,
+            Fault::Deceptive { .. } => Code::P002,
+            Fault::Syntax(_) => Code::P003,
+            Fault::Version { .. } => Code::P004,
+            Fault::Missing { .. } => Code::P005,
+            Fault::UnknownKey { .. } => Code::P006,
+            Fault::Shape { .. } => Code::P007,
+            Fault::Empty { .. } | Fault::Blank { .. } => Code::P008,
+            Fault::FunctionName { .. } => Code::P009,
+            Fault::SecondRule { .. } => Code::P010,
+            Fault::Entry { .. } => Code::P011,
+            Fault::Twice { .. } | Fault::Covered { .. } => Code::P012,
+            Fault::LoaderPattern { .. } => Code::P013,
+            Fault::LoaderWithoutReason { .. } => Code::P014,
+            Fault::EverythingWithoutReason { .. } => Code::P015,
+            Fault::ExportEverything => Code::P016,
+            Fault::OutsideCeiling { .. } | Fault::LimitAboveCeiling { .. } => Code::P017,
+            Fault::Amount { .. } => Code::P018,
+        }
+    }
+
     fn help(&self) -> Option<String> {
         match self {
             Fault::Version { .. } => Some(format!("write policy = {VERSION}")),

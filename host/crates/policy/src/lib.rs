@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod code;
 mod decide;
 mod error;
 mod file;
@@ -32,6 +33,7 @@ mod quoted;
 mod reason;
 mod resolved;
 
+pub use code::Code;
 pub use error::{PolicyError, Problem};
 pub use grant::Grant;
 pub use limits::{Amount, LimitName, Limits};

@@ -10,7 +10,7 @@ use crate::limits::{TEXT_BYTES_MAX, WARNINGS_MAX};
 use crate::place::Place;
 use crate::spec::{self, Spec};
 use crate::warning::{Notice, Warning};
-use crate::yaml;
+use crate::yaml::{self, Node, Tags};
 
 /// How unknown keys are treated (design D6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +49,9 @@ pub fn parse(
     strictness: Strictness,
 ) -> Result<Parsed, DocumentError> {
     let source_name: Arc<str> = source_name.into();
-    let mut notes = Notes {
-        strictness,
-        taken: Vec::new(),
-        more: false,
-    };
-    match function(text, &mut notes) {
+    let mut notes = Notes::new(strictness, 0);
+    let read = readable(text).and_then(|text| documents(text, &mut notes));
+    match read.and_then(|documents| documents.function(&mut notes)) {
         Ok(function) => Ok(Parsed {
             function,
             warnings: notes.into_warnings(&source_name),
@@ -63,14 +60,73 @@ pub fn parse(
     }
 }
 
-/// What readers of parts share: how strict to be, and what they noticed.
+/// Reads the YAML documents in `text`, at most `documents_max`, as trees: for other files than functions that hold
+/// steps. Tags of their own, as `!reference`, are kept. `source_name` begins every error.
+///
+/// # Errors
+/// [`DocumentError`] for every text that is no YAML, after work that is bounded by [`crate::limits`].
+pub fn read_documents(
+    source_name: &str,
+    text: &[u8],
+    documents_max: usize,
+) -> Result<Vec<Node>, DocumentError> {
+    let mut notes = Notes::new(Strictness::Strict, 0);
+    readable(text)
+        .and_then(|text| yaml::read(text, documents_max, Tags::Keep, &mut notes))
+        .map(|stream| stream.documents)
+        .map_err(|problem| DocumentError::new(source_name.into(), &problem))
+}
+
+/// What readers of parts share: how strict to be, what they noticed, and whether they go on after a problem.
 pub(crate) struct Notes {
     pub(crate) strictness: Strictness,
     taken: Vec<(Place, Notice)>,
     more: bool,
+    held: Vec<Problem>,
+    held_max: usize,
 }
 
 impl Notes {
+    /// Readers that share these go on after `held_max` problems; with 0 they stop at the first.
+    pub(crate) fn new(strictness: Strictness, held_max: usize) -> Self {
+        Self {
+            strictness,
+            taken: Vec::new(),
+            more: false,
+            held: Vec::new(),
+            held_max,
+        }
+    }
+
+    /// Keeps a problem, so that its reader can go on.
+    ///
+    /// # Errors
+    /// The problem itself, when no more are kept: the reader stops.
+    pub(crate) fn hold(&mut self, problem: Problem) -> Result<(), Problem> {
+        if self.held.len() < self.held_max {
+            self.held.push(problem);
+            Ok(())
+        } else {
+            Err(problem)
+        }
+    }
+
+    /// Returns what was read, or `None` when its problem was kept and the reader can go on without it.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub(crate) fn recover<T>(&mut self, read: Result<T, Problem>) -> Result<Option<T>, Problem> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(problem) => self.hold(problem).map(|()| None),
+        }
+    }
+
+    /// Returns the problems that were kept, and the notices with whether some were left out.
+    pub(crate) fn into_parts(self) -> (Vec<Problem>, Vec<(Place, Notice)>, bool) {
+        (self.held, self.taken, self.more)
+    }
+
     /// Returns whether no further note will be kept.
     pub(crate) fn is_full(&self) -> bool {
         self.taken.len() >= WARNINGS_MAX
@@ -103,9 +159,23 @@ impl Notes {
     }
 }
 
-fn function(text: &[u8], notes: &mut Notes) -> Result<Function, Problem> {
-    let text = readable(text)?;
-    let stream = yaml::read(text, 2)?;
+/// The two documents of a text.
+pub(crate) struct Documents {
+    pub(crate) spec: Node,
+    pub(crate) definition: Node,
+}
+
+impl Documents {
+    fn function(&self, notes: &mut Notes) -> Result<Function, Problem> {
+        let spec = spec::read::read(&self.spec, notes)?;
+        let definition = definition::read::read(&self.definition, Some(&spec), notes)?;
+        Ok(Function { spec, definition })
+    }
+}
+
+/// Splits a text into its documents.
+pub(crate) fn documents(text: &str, notes: &mut Notes) -> Result<Documents, Problem> {
+    let stream = yaml::read(text, 2, Tags::Refuse, notes)?;
     if let Some(place) = stream.surplus {
         return Err(Problem::new(
             place,
@@ -115,32 +185,25 @@ fn function(text: &[u8], notes: &mut Notes) -> Result<Function, Problem> {
         ));
     }
     let mut documents = stream.documents.into_iter();
-    let (spec, definition) = match (documents.next(), documents.next()) {
-        (Some(spec), Some(definition)) => (spec, definition),
-        (Some(_), None) => {
-            return Err(Problem::new(
-                stream.end,
-                Fault::DocumentCount {
-                    found: "the text ends after one YAML document",
-                },
-            ));
-        }
-        (None, _) => {
-            return Err(Problem::new(
-                Place::START,
-                Fault::DocumentCount {
-                    found: "the text holds no YAML document",
-                },
-            ));
-        }
-    };
-    let spec = spec::read::read(&spec, notes)?;
-    let definition = definition::read::read(&definition, &spec, notes)?;
-    Ok(Function { spec, definition })
+    match (documents.next(), documents.next()) {
+        (Some(spec), Some(definition)) => Ok(Documents { spec, definition }),
+        (Some(_), None) => Err(Problem::new(
+            stream.end,
+            Fault::DocumentCount {
+                found: "the text ends after one YAML document",
+            },
+        )),
+        (None, _) => Err(Problem::new(
+            Place::START,
+            Fault::DocumentCount {
+                found: "the text holds no YAML document",
+            },
+        )),
+    }
 }
 
 /// Refuses what no YAML reader needs to see: too much text, other encodings, control characters.
-fn readable(text: &[u8]) -> Result<&str, Problem> {
+pub(crate) fn readable(text: &[u8]) -> Result<&str, Problem> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Problem::new(
             Place::START,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stephost_expr::ExpressionError;
 
+use crate::code::Code;
 use crate::limits::{
     ALIASED_BYTES_MAX, ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX, SOURCE_NAME_BYTES_MAX,
     TEXT_BYTES_MAX,
@@ -22,6 +23,7 @@ pub struct DocumentError {
     source_name: Arc<str>,
     place: Place,
     message: Box<str>,
+    code: &'static str,
 }
 
 impl DocumentError {
@@ -31,7 +33,13 @@ impl DocumentError {
             source_name,
             place: problem.place,
             message,
+            code: problem.fault.code(),
         }
+    }
+
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> &'static str {
+        self.code
     }
 
     /// Returns where the text is wrong.
@@ -104,6 +112,15 @@ impl fmt::Display for Advice {
     }
 }
 
+/// What to do about some faults: the end of their messages, and the help beside an excerpt.
+const ADVICES: [&str; 5] = [TWO_DOCUMENTS, NAME_LETTERS, NO_SHELL, OWN_FUNCTION, OWN_DIR];
+const TWO_DOCUMENTS: &str =
+    "two are needed: the spec (`{}` when it declares nothing), a line `---`, and the definition";
+const NAME_LETTERS: &str = "use letters, digits and `_`, and no digit first";
+const NO_SHELL: &str = "no shell reads it, write each argument as an element";
+const OWN_FUNCTION: &str = "move it into a function of its own and call that with `func`";
+const OWN_DIR: &str = "its directory belongs in `dir`";
+
 /// Everything that can be wrong with a text.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum Fault {
@@ -125,7 +142,7 @@ pub(crate) enum Fault {
     #[error("an alias stands inside the value it names")]
     AliasLoop,
     #[error("key {key} is given twice")]
-    DuplicateKey { key: Quoted },
+    DuplicateKey { key: Quoted, first: Option<Place> },
     #[error("a key must be a plain word or a string, not {found}")]
     KeyShape { found: &'static str },
     #[error("`<<` takes an object or an array of objects")]
@@ -134,9 +151,7 @@ pub(crate) enum Fault {
     Tag { tag: Quoted },
 
     // The two documents.
-    #[error(
-        "{found}, two are needed: the spec (`{{}}` when it declares nothing), a line `---`, and the definition"
-    )]
+    #[error("{found}, {TWO_DOCUMENTS}")]
     DocumentCount { found: &'static str },
     #[error("the {document} is empty, {instead}")]
     EmptyDocument {
@@ -165,9 +180,7 @@ pub(crate) enum Fault {
         first: &'static str,
         second: &'static str,
     },
-    #[error(
-        "{subject} name {text} is not allowed: use letters, digits and `_`, and no digit first"
-    )]
+    #[error("{subject} name {text} is not allowed: {NAME_LETTERS}")]
     Name { subject: &'static str, text: Quoted },
     #[error("{number} is no number that JSON can hold")]
     NotFinite { number: Quoted },
@@ -185,9 +198,7 @@ pub(crate) enum Fault {
     OutputsWord { found: Quoted },
 
     // The definition.
-    #[error(
-        "`command` must be an array of strings, not {found}: no shell reads it, write each argument as an element"
-    )]
+    #[error("`command` must be an array of strings, not {found}: {NO_SHELL}")]
     CommandShape { found: &'static str },
     #[error("`delegate` needs `outputs: delegate` in the spec")]
     DelegateNotDeclared,
@@ -202,20 +213,120 @@ pub(crate) enum Fault {
     },
     #[error("`{key}` belongs to `run`, an exec function writes its outputs to the output file")]
     NotForExec { key: &'static str },
-    #[error(
-        "`{key}` cannot stand in an item of `run`: move it into a function of its own and call that with `func`"
-    )]
+    #[error("`{key}` cannot stand in an item of `run`: {OWN_FUNCTION}")]
     NotInItem { key: &'static str },
     #[error("`cancel_timeout` must be a duration such as `30s` or `1m30s`, not {text}")]
     CancelTimeout { text: Quoted },
-    #[error(
-        "`file` must be the name of a file, not the path {name}: its directory belongs in `dir`"
-    )]
+    #[error("`file` must be the name of a file, not the path {name}: {OWN_DIR}")]
     FileName { name: Quoted },
     #[error(transparent)]
     Expression(ExpressionError),
     #[error(transparent)]
     Reference(ReferenceError),
+}
+
+/// A fault in the parts that an excerpt shows: what is wrong, what to do, and the word that would be right.
+pub(crate) struct Told {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) word: Option<String>,
+}
+
+impl Fault {
+    /// Returns the code under which the fault is explained.
+    pub(crate) fn code(&self) -> &'static str {
+        let code = match self {
+            Self::NotUtf8 | Self::ControlCharacter { .. } => Code::Y001,
+            Self::Syntax(_) => Code::Y002,
+            Self::DuplicateKey { .. } => Code::Y003,
+            Self::TextTooLong { .. } | Self::TooDeep | Self::TooManyNodes | Self::AliasBomb => {
+                Code::Y004
+            }
+            Self::AliasLoop => Code::Y005,
+            Self::KeyShape { .. } => Code::Y006,
+            Self::MergeShape => Code::Y007,
+            Self::Tag { .. } => Code::Y008,
+            Self::NotFinite { .. } => Code::Y009,
+            Self::DocumentCount { .. } | Self::EmptyDocument { .. } => Code::S001,
+            Self::Shape { .. } | Self::CommandShape { .. } | Self::OutputsWord { .. } => Code::S002,
+            Self::UnknownKey { .. } => Code::S003,
+            Self::Missing { .. } => Code::S004,
+            Self::Empty { .. } => Code::S005,
+            Self::Conflict { .. } => Code::S006,
+            Self::Name { .. } => Code::S007,
+            Self::UnknownType { .. } => Code::S008,
+            Self::DefaultType { .. } => Code::S009,
+            Self::DelegateNotDeclared | Self::DelegateMissing | Self::DelegateUnknown { .. } => {
+                Code::S010
+            }
+            Self::NotForExec { .. } => Code::S011,
+            Self::NotInItem { .. } => Code::S012,
+            Self::CancelTimeout { .. } => Code::S013,
+            Self::FileName { .. } => Code::R005,
+            Self::Expression(error) => return error.fault().code().as_str(),
+            Self::Reference(error) => return error.code(),
+        };
+        code.as_str()
+    }
+
+    /// Takes the advice out of the message.
+    pub(crate) fn told(&self) -> Told {
+        let plain = |fault: &Self| {
+            let message = fault.to_string();
+            let advised = ADVICES.iter().find_map(|advice| {
+                let what = message.strip_suffix(advice)?;
+                Some((what.trim_end_matches([' ', ',', ':']), *advice))
+            });
+            let (what, help) = advised.unzip();
+            Told {
+                message: what.unwrap_or(&message).to_owned(),
+                help: help.map(str::to_owned),
+                word: None,
+            }
+        };
+        let advised = |fault: &Self, advice: &Advice| match advice {
+            Advice::Nothing => plain(fault),
+            Advice::Nearest(key) => Told {
+                help: Some(format!("did you mean `{key}`?")),
+                word: Some((*key).to_owned()),
+                ..plain(fault)
+            },
+            Advice::Belongs(place) => Told {
+                help: Some(format!("it belongs {place}")),
+                ..plain(fault)
+            },
+        };
+        match self {
+            Self::UnknownKey { key, advice } => {
+                let (key, nothing) = (key.clone(), Advice::Nothing);
+                let bare = Self::UnknownKey {
+                    key,
+                    advice: nothing,
+                };
+                advised(&bare, advice)
+            }
+            Self::UnknownType { found, advice } => {
+                let (found, nothing) = (found.clone(), Advice::Nothing);
+                let bare = Self::UnknownType {
+                    found,
+                    advice: nothing,
+                };
+                advised(&bare, advice)
+            }
+            Self::DelegateUnknown { name, nearest } => Told {
+                help: nearest.as_ref().map(|near| format!("did you mean {near}?")),
+                ..plain(&Self::DelegateUnknown {
+                    name: name.clone(),
+                    nearest: None,
+                })
+            },
+            Self::Expression(error) => Told {
+                message: error.fault().to_string(),
+                ..plain(self)
+            },
+            other => plain(other),
+        }
+    }
 }
 
 /// What a message talks about: a fixed key, or a name that the text made up.

@@ -51,15 +51,17 @@ impl<'n> Fields<'n> {
                 Advice::Nothing
             };
             if hard {
-                return Err(unknown(key, advice));
+                notes.hold(unknown(key, advice))?;
+            } else {
+                let key_word = Quoted::new(&key.text);
+                notes.take(
+                    key.place,
+                    Notice::UnknownKey {
+                        key: key_word,
+                        advice,
+                    },
+                );
             }
-            notes.take(
-                key.place,
-                Notice::UnknownKey {
-                    key: Quoted::new(&key.text),
-                    advice,
-                },
-            );
             if let Advice::Nearest(meant) = advice
                 && strayed.iter().all(|(_, other)| *other != meant)
             {

@@ -1,4 +1,4 @@
-//! Step YAML: from text to definitions, references and loaded functions.
+//! Step YAML: from text to definitions, references and loaded functions; and everything that is wrong on the way.
 //!
 //! Owns the language of contract section 3: two YAML documents (spec, definition) with source positions, the
 //! short and long forms of references, what a local reference means, and the checks of inputs and outputs
@@ -19,6 +19,8 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
+mod code;
 mod definition;
 mod document;
 mod error;
@@ -36,8 +38,10 @@ mod yaml;
 
 pub mod limits;
 
+pub use check::{Builtins, Checked, Checker, Finding, Fix, Outcome, Severity};
+pub use code::Code;
 pub use definition::{Body, Call, Composite, Definition, Env, Exec, Step};
-pub use document::{Function, Parsed, Strictness, parse};
+pub use document::{Function, Parsed, Strictness, parse, read_documents};
 pub use error::DocumentError;
 pub use name::{Name, NameError};
 pub use place::Place;
@@ -48,3 +52,4 @@ pub use resolve::{Callee, FileFault, Files, LoadError, Loaded, load_local, resol
 pub use spec::{InputError, OutputError, Outputs, Parameter, Spec, ValueType};
 pub use tree::Tree;
 pub use warning::Warning;
+pub use yaml::{Content, Key, Meaning, Node, Scalar};

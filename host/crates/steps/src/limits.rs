@@ -36,3 +36,12 @@ pub const REFERENCE_BYTES_MAX: usize = 4096;
 
 /// Most characters of a reference shown in a message: it is what a person looks for, and images have long names.
 pub const REFERENCE_SHOWN_CHARS_MAX: usize = 100;
+
+/// Most errors, and most warnings, that a check tells of one file: who reads them mends a few at a time.
+pub const FINDINGS_MAX: usize = 50;
+
+/// Most files that a check reads because references lead to them.
+pub const FOLLOWED_FILES_MAX: usize = 256;
+
+/// Most bytes of such files together: every text is held until its findings are shown.
+pub const FOLLOWED_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -8,7 +8,8 @@ const CANDIDATES_MAX: usize = 1_000;
 
 /// Returns the candidate that `word` was probably meant to be, if one is near enough.
 ///
-/// Near is a third of the word's length in edits (a swap counts once), or equality without case and separators.
+/// Near is a third of the word's length in edits (a swap counts once), or equality without case and separators. A word
+/// of which nothing remains was not a typo.
 pub(crate) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
@@ -16,7 +17,8 @@ pub(crate) fn nearest<'c>(
     if word.is_empty() || word.len() > WORD_BYTES_MAX {
         return None;
     }
-    let farthest = (word.chars().count() / 3).max(1);
+    let letters = word.chars().count();
+    let farthest = (letters / 3).max(1).min(letters - 1);
     candidates
         .into_iter()
         .take(CANDIDATES_MAX)
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_typo_finds_its_word_and_a_stranger_finds_none() {
-        let known = ["command", "work_dir", "env", "run"];
+        let known = ["command", "work_dir", "env", "run", "a"];
         let table = [
             ("comand", Some("command")),
             ("commnad", Some("command")),
@@ -58,6 +60,7 @@ mod tests {
             ("ruin", Some("run")),
             ("image", None),
             ("x", None),
+            ("r", None),
             ("", None),
         ];
         for (word, expected) in table {

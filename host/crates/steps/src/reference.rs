@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use stephost_expr::{ExpressionError, Scope, Template};
 
+use crate::code::Code;
 use crate::limits::{REFERENCE_BYTES_MAX, REFERENCE_SHOWN_CHARS_MAX};
 use crate::quoted::Quoted;
 
@@ -118,6 +119,24 @@ pub enum ReferenceError {
         /// The reference after the first expansion.
         text: Shown,
     },
+}
+
+impl ReferenceError {
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> &'static str {
+        let code = match self {
+            Self::Empty
+            | Self::TooLong { .. }
+            | Self::ControlCharacter { .. }
+            | Self::NoForm { .. } => Code::R001,
+            Self::BuiltinName { .. } => Code::R002,
+            Self::GitForm { .. } => Code::R003,
+            Self::PathEscapes { .. } => Code::R004,
+            Self::Expression(error) => return error.fault().code().as_str(),
+            Self::ExpandsTwice { .. } => Code::R006,
+        };
+        code.as_str()
+    }
 }
 
 /// A reference or a piece of one in a message: cut, escaped, between backquotes, without the credentials of a URL.

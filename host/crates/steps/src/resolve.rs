@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use stephost_expr::Scope;
 
+use crate::code::Code;
 use crate::document::{Function, Strictness, parse};
 use crate::error::DocumentError;
 use crate::reference::{LocalReference, Reference, ReferenceError, Shown};
@@ -89,6 +90,20 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> &'static str {
+        let code = match self {
+            Self::NotFound { .. } => Code::R010,
+            Self::Unreadable { .. } => Code::R011,
+            Self::Document(error) => return error.code(),
+            Self::Reference(error) => return error.code(),
+            Self::NotSupported { .. } => Code::R012,
+        };
+        code.as_str()
+    }
+}
+
 fn looked_for(file: Option<&Shown>) -> String {
     match file {
         Some(file) => format!("there is no file {file}"),
@@ -142,6 +157,21 @@ pub fn load_local(
     files: &dyn Files,
     strictness: Strictness,
 ) -> Result<Loaded, LoadError> {
+    let (dir, file, text) = find_local(reference, base_dir, files)?;
+    let parsed = parse(&reference.with_file(&file), &text, strictness)?;
+    Ok(Loaded {
+        function: Arc::new(parsed.function),
+        dir,
+        warnings: parsed.warnings,
+    })
+}
+
+/// Finds the file that a local reference means: its directory, its name, and its text.
+pub(crate) fn find_local(
+    reference: &LocalReference,
+    base_dir: &Path,
+    files: &dyn Files,
+) -> Result<(PathBuf, String, Vec<u8>), LoadError> {
     let dir = clean(&base_dir.join(&reference.dir));
     let named = reference.file.as_deref();
     for file in named.as_ref().map_or(&FILE_NAMES[..], std::slice::from_ref) {
@@ -153,12 +183,7 @@ pub fn load_local(
                 fault,
             })?;
         if let Some(text) = text {
-            let parsed = parse(&reference.with_file(file), &text, strictness)?;
-            return Ok(Loaded {
-                function: Arc::new(parsed.function),
-                dir,
-                warnings: parsed.warnings,
-            });
+            return Ok((dir, (*file).to_owned(), text));
         }
     }
     let file = named.map(Shown::new);
@@ -168,12 +193,12 @@ pub fn load_local(
     })
 }
 
-fn shown(reference: &impl std::fmt::Display) -> Shown {
+pub(crate) fn shown(reference: &impl std::fmt::Display) -> Shown {
     Shown::new(&reference.to_string())
 }
 
 /// Removes `.` and resolves `..` by text, as the peer does: `func_dir` is shown to people and compared by them.
-fn clean(path: &Path) -> PathBuf {
+pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {

@@ -9,6 +9,7 @@ use std::fmt;
 
 use stephost_expr::{Kind, Value};
 
+use crate::code::Code;
 use crate::name::Name;
 use crate::nearest::nearest;
 
@@ -97,8 +98,13 @@ impl ValueType {
 
     /// Returns whether `value` is of this type. Null is of none.
     pub fn accepts(self, value: &Value) -> bool {
+        self.accepts_kind(value.kind())
+    }
+
+    /// Returns whether values of this kind are of this type.
+    pub(crate) fn accepts_kind(self, kind: Kind) -> bool {
         matches!(
-            (self, value.kind()),
+            (self, kind),
             (Self::String, Kind::String)
                 | (Self::Number, Kind::Number)
                 | (Self::Boolean, Kind::Boolean)
@@ -114,9 +120,9 @@ impl fmt::Display for ValueType {
     }
 }
 
-/// Returns the word of a value's type in the language of specs, where an object is a struct.
-pub(crate) fn type_word(value: &Value) -> &'static str {
-    match value.kind() {
+/// Returns the word of a kind of values in the language of specs, where an object is a struct.
+pub(crate) fn type_word(kind: Kind) -> &'static str {
+    match kind {
         Kind::Null => "null",
         Kind::Boolean => "boolean",
         Kind::Number => "number",
@@ -193,6 +199,31 @@ pub enum OutputError {
     },
 }
 
+impl InputError {
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> &'static str {
+        let code = match self {
+            Self::Unknown { .. } => Code::S021,
+            Self::Missing { .. } => Code::S022,
+            Self::WrongType { .. } => Code::S023,
+            Self::Sensitive { .. } => Code::S024,
+        };
+        code.as_str()
+    }
+}
+
+impl OutputError {
+    /// Returns the code under which the fault is explained.
+    pub fn code(&self) -> &'static str {
+        let code = match self {
+            Self::Unexpected { .. } => Code::S031,
+            Self::Missing { .. } => Code::S032,
+            Self::WrongType { .. } => Code::S033,
+        };
+        code.as_str()
+    }
+}
+
 fn did_you_mean(nearest: Option<&Name>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
 }
@@ -214,7 +245,7 @@ impl Spec {
         }
         complete(&self.inputs, given, |name, parameter, value| {
             if !parameter.ty.accepts(value) {
-                let (expected, found) = (parameter.ty, type_word(value));
+                let (expected, found) = (parameter.ty, type_word(value.kind()));
                 return Err(InputError::WrongType {
                     name: name.clone(),
                     expected,
@@ -253,7 +284,7 @@ impl Spec {
             if parameter.ty.accepts(value) {
                 return Ok(());
             }
-            let (expected, found) = (parameter.ty, type_word(value));
+            let (expected, found) = (parameter.ty, type_word(value.kind()));
             Err(OutputError::WrongType {
                 name: name.clone(),
                 expected,
@@ -271,7 +302,7 @@ fn stranger(declared: &BTreeMap<Name, Parameter>, given: &BTreeMap<Name, Value>)
         .cloned()
 }
 
-fn nearest_name(name: &Name, declared: &BTreeMap<Name, Parameter>) -> Option<Name> {
+pub(crate) fn nearest_name(name: &Name, declared: &BTreeMap<Name, Parameter>) -> Option<Name> {
     let nearest = nearest(name.as_str(), declared.keys().map(Name::as_str))?;
     declared
         .get_key_value(nearest)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::code::Code;
 use crate::error::{Advice, located};
 use crate::place::Place;
 use crate::quoted::Quoted;
@@ -61,4 +62,17 @@ pub(crate) enum Notice {
 
     #[error("more than {shown} warnings, the others are left out")]
     More { shown: usize },
+}
+
+impl Notice {
+    /// Returns the code under which the notice is explained.
+    pub(crate) fn code(&self) -> &'static str {
+        let code = match self {
+            Self::UnknownKey { .. } => Code::S003,
+            Self::RepeatedStepName { .. } => Code::S014,
+            Self::CancelTimeout { .. } => Code::S013,
+            Self::More { .. } => Code::Y004,
+        };
+        code.as_str()
+    }
 }

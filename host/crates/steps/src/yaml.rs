@@ -3,13 +3,15 @@
 //! Promises: bounded size, depth and alias expansion; duplicate keys are refused; scalars keep their source text
 //! until a reader asks what they mean ([`Scalar::meaning`]). Merge keys (`<<`) are merged as Go's `yaml.v3` does:
 //! own keys win, then the earlier object of a list.
-//! Never does: know what a key is for. Called by: `document`.
+//! Never does: know what a key is for. Called by: `document`, and by readers of other files that hold steps
+//! ([`read_documents`](crate::read_documents)).
 
 use std::collections::HashSet;
 use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
+use crate::document::Notes;
 use crate::error::{Fault, Problem};
 use crate::limits::{ALIASED_BYTES_MAX, ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX};
 use crate::place::Place;
@@ -17,42 +19,65 @@ use crate::quoted::Quoted;
 
 mod scalar;
 
-pub(crate) use scalar::Meaning;
+pub use scalar::Meaning;
 
 /// A value of a text and where it stands. A clone shares what is below.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) content: Content,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// A tag of the text's own, as `!reference`; only readers that ask for tags see one.
+    pub tag: Option<Rc<str>>,
+    /// What it is.
+    pub content: Content,
 }
 
 /// The three shapes of YAML.
 #[derive(Debug, Clone)]
-pub(crate) enum Content {
+pub enum Content {
+    /// One value.
     Scalar(Scalar),
+    /// An array.
     Sequence(Rc<[Node]>),
+    /// An object, in the order of the text.
     Mapping(Rc<[(Key, Node)]>),
+}
+
+/// What becomes of tags that YAML itself does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// They are errors.
+    Refuse,
+    /// They are kept; what is below them is read as if they were not there.
+    Keep,
 }
 
 /// A scalar as it was written.
 #[derive(Debug, Clone)]
-pub(crate) struct Scalar {
+pub struct Scalar {
     /// The text after YAML's own escapes.
-    pub(crate) text: Rc<str>,
+    pub text: Rc<str>,
     /// Whether the text is a string whatever it looks like: quoted, a block, or tagged so.
     string: bool,
 }
 
 /// A key of a mapping: its source text, so that `1` and `"1"` are the same key.
 #[derive(Debug, Clone)]
-pub(crate) struct Key {
-    pub(crate) text: Rc<str>,
-    pub(crate) place: Place,
+pub struct Key {
+    /// The text.
+    pub text: Rc<str>,
+    /// Where it stands.
+    pub place: Place,
 }
 
 impl Scalar {
+    /// Returns whether the text decides by itself what it means: neither quotes nor a tag say that it is a string.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.string
+    }
+
     /// Returns what the scalar means when nobody expects a certain type.
-    pub(crate) fn meaning(&self) -> Meaning {
+    pub fn meaning(&self) -> Meaning {
         if self.string {
             Meaning::Text
         } else {
@@ -63,7 +88,7 @@ impl Scalar {
 
 impl Node {
     /// Returns the word for this value in a message.
-    pub(crate) fn noun(&self) -> &'static str {
+    pub fn noun(&self) -> &'static str {
         match &self.content {
             Content::Scalar(scalar) => match scalar.meaning() {
                 Meaning::Null => "null",
@@ -77,7 +102,7 @@ impl Node {
     }
 
     /// Returns whether this is null, written out or left out.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.meaning() == Meaning::Null)
     }
 }
@@ -90,14 +115,19 @@ pub(crate) struct Stream {
 }
 
 /// Reads up to `documents_max` documents of `text` and stops there.
-pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> {
+pub(crate) fn read(
+    text: &str,
+    documents_max: usize,
+    tags: Tags,
+    notes: &mut Notes,
+) -> Result<Stream, Problem> {
     let options = granit_parser::options! {
         // One more than ours, so that the depth is refused in our words.
         flow_nesting_limit: DEPTH_MAX + 1,
         block_nesting_limit: DEPTH_MAX + 1,
         emit_comments: false,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(tags, notes);
     let mut stream = Stream {
         documents: Vec::new(),
         surplus: None,
@@ -105,8 +135,8 @@ pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> 
     };
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| syntax(&error))?;
-        let place = Place::of_marker(&span.start);
-        stream.end = place;
+        let place = Place::of_span(&span);
+        stream.end = Place::of_marker(&span.start);
         match event {
             Event::StreamEnd => break,
             Event::DocumentStart(..) if stream.documents.len() == documents_max => {
@@ -125,14 +155,14 @@ pub(crate) fn read(text: &str, documents_max: usize) -> Result<Stream, Problem> 
                 builder.scalar(place, text, style, anchor, tag.as_deref())?;
             }
             Event::SequenceStart(_, anchor, tag) => {
-                refuse_tag(place, tag.as_deref(), "seq")?;
-                builder.open(place, anchor, Holding::Sequence(Vec::new()))?;
+                let tag = builder.tag(place, tag.as_deref(), "seq")?;
+                builder.open(place, anchor, tag, Holding::Sequence(Vec::new()))?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                refuse_tag(place, tag.as_deref(), "map")?;
-                builder.open(place, anchor, Holding::mapping())?;
+                let tag = builder.tag(place, tag.as_deref(), "map")?;
+                builder.open(place, anchor, tag, Holding::mapping())?;
             }
-            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+            Event::SequenceEnd | Event::MappingEnd => builder.close(place)?,
             Event::Alias(anchor) => builder.alias(place, anchor)?,
             // The stream's start says nothing; comments and metadata are switched off above. The enum is open: what
             // a later parser adds is metadata too, or it would break every reader of today's events.
@@ -148,16 +178,6 @@ fn syntax(error: &granit_parser::ScanError) -> Problem {
         kind => Fault::Syntax(kind.clone()),
     };
     Problem::new(Place::of_marker(error.marker()), fault)
-}
-
-/// Refuses a tag on a collection, except the one that says what it is anyway.
-fn refuse_tag(place: Place, tag: Option<&Tag>, own: &str) -> Result<(), Problem> {
-    match tag {
-        Some(tag) if !tag.is_yaml_core_schema_tag(own) && !is_non_specific(tag) => {
-            Err(unsupported(place, tag))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn unsupported(place: Place, tag: &Tag) -> Problem {
@@ -187,6 +207,7 @@ struct Measured {
 struct Frame {
     place: Place,
     anchor: usize,
+    tag: Option<Rc<str>>,
     holding: Holding,
     nodes: usize,
     bytes: usize,
@@ -215,8 +236,9 @@ impl Holding {
 }
 
 /// Puts events together. A stack of frames instead of recursion: depth costs heap, and little of it.
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    tags: Tags,
+    notes: &'a mut Notes,
     frames: Vec<Frame>,
     root: Option<Node>,
     /// Finished anchored values by the parser's id, which counts from 1.
@@ -226,11 +248,39 @@ struct Builder {
     aliased_bytes: usize,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
+    fn new(tags: Tags, notes: &'a mut Notes) -> Self {
+        Self {
+            tags,
+            notes,
+            frames: Vec::new(),
+            root: None,
+            anchors: Vec::new(),
+            nodes: 0,
+            aliased_nodes: 0,
+            aliased_bytes: 0,
+        }
+    }
+
     fn start_document(&mut self) {
         self.frames.clear();
         self.root = None;
         // Anchors do not reach into the next document: the parser reports those as unknown.
+    }
+
+    /// Returns the tag of a collection, if it says more than what the collection is anyway.
+    fn tag(
+        &mut self,
+        place: Place,
+        tag: Option<&Tag>,
+        own: &str,
+    ) -> Result<Option<Rc<str>>, Problem> {
+        match (tag, self.tags) {
+            (None, _) => Ok(None),
+            (Some(tag), _) if tag.is_yaml_core_schema_tag(own) || is_non_specific(tag) => Ok(None),
+            (Some(tag), Tags::Keep) => Ok(Some(tag.original().as_str().into())),
+            (Some(tag), Tags::Refuse) => self.notes.hold(unsupported(place, tag)).map(|()| None),
+        }
     }
 
     fn scalar(
@@ -241,6 +291,7 @@ impl Builder {
         anchor: usize,
         tag: Option<&Tag>,
     ) -> Result<(), Problem> {
+        let mut kept = None;
         let string = match tag {
             None => style != ScalarStyle::Plain,
             Some(tag) if tag.is_yaml_core_schema_tag("str") || is_non_specific(tag) => true,
@@ -256,9 +307,12 @@ impl Builder {
                     Meaning::Text => false,
                 };
                 if !fits {
-                    return Err(unsupported(place, tag));
+                    match self.tags {
+                        Tags::Keep => kept = Some(tag.original().as_str().into()),
+                        Tags::Refuse => self.notes.hold(unsupported(place, tag))?,
+                    }
                 }
-                false
+                !fits && style != ScalarStyle::Plain
             }
         };
         self.count(place)?;
@@ -281,6 +335,7 @@ impl Builder {
             if anchor != 0 {
                 let node = Node {
                     place,
+                    tag: kept,
                     content: Content::Scalar(scalar.clone()),
                 };
                 remember(
@@ -298,11 +353,12 @@ impl Builder {
             if !string && text == "<<" {
                 *merge = Some((place, entries.len()));
             }
-            *pending = Some(key(place, scalar.text, keys)?);
+            *pending = Some(key(place, scalar.text, keys, entries, self.notes)?);
             return Ok(());
         }
         let node = Node {
             place,
+            tag: kept,
             content: Content::Scalar(scalar),
         };
         self.finish(
@@ -316,7 +372,13 @@ impl Builder {
         )
     }
 
-    fn open(&mut self, place: Place, anchor: usize, holding: Holding) -> Result<(), Problem> {
+    fn open(
+        &mut self,
+        place: Place,
+        anchor: usize,
+        tag: Option<Rc<str>>,
+        holding: Holding,
+    ) -> Result<(), Problem> {
         self.count(place)?;
         if self.frames.len() >= DEPTH_MAX {
             return Err(Problem::new(place, Fault::TooDeep));
@@ -331,6 +393,7 @@ impl Builder {
         self.frames.push(Frame {
             place,
             anchor,
+            tag,
             holding,
             nodes: 1,
             bytes: 0,
@@ -339,7 +402,8 @@ impl Builder {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Problem> {
+    /// `last` is where its end is: the bracket, or nothing at all.
+    fn close(&mut self, last: Place) -> Result<(), Problem> {
         let Some(frame) = self.frames.pop() else {
             return Ok(());
         };
@@ -350,11 +414,20 @@ impl Builder {
                 keys,
                 merge: Some((place, at)),
                 ..
-            } => Content::Mapping(merged(entries, keys, place, at)?.into()),
+            } => Content::Mapping(merged(entries, keys, place, at, self.notes)?.into()),
             Holding::Mapping { entries, .. } => Content::Mapping(entries.into()),
         };
+        // In brackets it reaches to the last one. A block is shown by its first key, or by its first dash.
+        let end = match &content {
+            _ if !last.bytes().is_empty() => last.end(),
+            Content::Mapping(entries) => entries
+                .first()
+                .map_or(frame.place.end(), |(key, _)| key.place.end()),
+            Content::Sequence(_) | Content::Scalar(_) => frame.place.end(),
+        };
         let node = Node {
-            place: frame.place,
+            place: frame.place.until(end),
+            tag: frame.tag,
             content,
         };
         self.finish(
@@ -391,13 +464,19 @@ impl Builder {
                 ));
             };
             if let Some(Frame {
-                holding: Holding::Mapping { pending, keys, .. },
+                holding:
+                    Holding::Mapping {
+                        pending,
+                        keys,
+                        entries,
+                        ..
+                    },
                 bytes,
                 ..
             }) = self.frames.last_mut()
             {
                 *bytes += measured.bytes;
-                *pending = Some(key(place, scalar.text, keys)?);
+                *pending = Some(key(place, scalar.text, keys, entries, self.notes)?);
             }
             return Ok(());
         }
@@ -455,17 +534,23 @@ fn remember(anchors: &mut Vec<Option<Measured>>, anchor: usize, measured: Measur
     anchors[anchor] = Some(measured);
 }
 
-fn key(place: Place, text: Rc<str>, keys: &mut HashSet<Rc<str>>) -> Result<Key, Problem> {
+fn key(
+    place: Place,
+    text: Rc<str>,
+    keys: &mut HashSet<Rc<str>>,
+    entries: &[(Key, Node)],
+    notes: &mut Notes,
+) -> Result<Key, Problem> {
     if text.is_empty() {
         return Err(Problem::new(place, Fault::KeyShape { found: "nothing" }));
     }
     if !keys.insert(Rc::clone(&text)) {
-        return Err(Problem::new(
-            place,
-            Fault::DuplicateKey {
-                key: Quoted::new(&text),
-            },
-        ));
+        let first = entries.iter().find(|(key, _)| key.text == text);
+        let fault = Fault::DuplicateKey {
+            key: Quoted::new(&text),
+            first: first.map(|(key, _)| key.place),
+        };
+        notes.hold(Problem::new(place, fault))?;
     }
     Ok(Key { text, place })
 }
@@ -476,6 +561,7 @@ fn merged(
     mut keys: HashSet<Rc<str>>,
     place: Place,
     at: usize,
+    notes: &mut Notes,
 ) -> Result<Vec<(Key, Node)>, Problem> {
     if at >= entries.len() {
         return Ok(entries);
@@ -484,11 +570,15 @@ fn merged(
     let sources = match &value.content {
         Content::Mapping(_) => std::slice::from_ref(&value),
         Content::Sequence(items) => items,
-        Content::Scalar(_) => return Err(Problem::new(place, Fault::MergeShape)),
+        Content::Scalar(_) => {
+            notes.hold(Problem::new(place, Fault::MergeShape))?;
+            &[]
+        }
     };
     for source in sources {
         let Content::Mapping(brought) = &source.content else {
-            return Err(Problem::new(source.place, Fault::MergeShape));
+            notes.hold(Problem::new(source.place, Fault::MergeShape))?;
+            continue;
         };
         for (key, node) in brought.iter() {
             if keys.insert(Rc::clone(&key.text)) {

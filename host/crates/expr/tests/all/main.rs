@@ -1,5 +1,6 @@
 //! What the language promises to those who use it, seen from outside.
 
+mod accesses;
 mod contract;
 mod language;
 mod limits;

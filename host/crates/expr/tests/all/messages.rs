@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use serde_json::json;
-use stephost_expr::{Map, Template, Value};
+use stephost_expr::{Code, Map, Template, Value};
 
 use crate::{evaluate, scope_of};
 
@@ -434,4 +434,17 @@ fn positions_are_bytes_of_the_whole_template() {
     assert_eq!(&text[error.position()..], "q }}");
     let error = Template::parse("é ${{ 1 }} ${{ ) }}").unwrap_err();
     assert_eq!(&text[..error.position()], "é ${{ 1 }} ${{ ");
+}
+
+#[test]
+fn codes_are_written_as_they_are_called_and_ascend() {
+    let written: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert!(written.is_sorted_by(|a, b| a < b), "{written:?}");
+    for (code, text) in Code::ALL.iter().zip(written) {
+        assert_eq!(format!("{code:?}"), text);
+        assert!(
+            text.starts_with("S1"),
+            "the first hundred are of another crate: {text}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! What a policy file must not say, and how that is told: place, message, advice.
 
 use expect_test::{Expect, expect};
-use stephost_policy::{LimitName, Policy};
+use stephost_policy::{Code, LimitName, Policy};
 
 use crate::{policy, rule};
 
@@ -350,5 +350,40 @@ fn every_limit_may_be_written_where_limits_are_written() {
             "policy = 1\nname = \"t\"\n[host]\nmax = {{ {name} = {value} }}\n[defaults]\nlimits = {{ {name} = {value} }}\n\
              [[allow]]\nfunction = \"f\"\nreason = \"r\"\nlimits.{name} = {value}\n"
         ));
+    }
+}
+
+#[test]
+fn a_problem_has_the_code_of_its_kind_and_a_word_that_would_be_right_if_one_is_near() {
+    let text = "policy = 1\nname = \"t\"\n[[allow]]\nfunction = \"f\"\nreason = \"r\"\nproces = [\"sh\"]\nwhatever = 1\nexports = [\"*\"]\nlimits = { memory = 5 }\n";
+    let error = Policy::parse("p.toml", text).expect_err("four problems");
+    let told: Vec<(&str, &str, Option<&str>)> = error
+        .problems()
+        .map(|problem| {
+            (
+                &text[problem.span()],
+                problem.code().as_str(),
+                problem.replacement(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("proces", "P006", Some("process")),
+            ("whatever", "P006", None),
+            ("\"*\"", "P016", None),
+            ("5", "P018", None),
+        ]
+    );
+}
+
+#[test]
+fn codes_are_written_as_they_are_called_and_ascend() {
+    let written: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert!(written.is_sorted_by(|a, b| a < b), "{written:?}");
+    for (code, text) in Code::ALL.iter().zip(written) {
+        assert_eq!(format!("{code:?}"), text);
+        assert!(text.starts_with('P'), "{text}");
     }
 }

@@ -11,12 +11,13 @@ use crate::error::{Fault, Problem, Subject};
 use crate::fields::{self, Fields, Shape};
 use crate::name::Name;
 use crate::nearest::nearest;
+use crate::place::Place;
 use crate::quoted::Quoted;
 use crate::reference::{self, Reference};
 use crate::spec::{Outputs, Spec};
 use crate::tree::{self, Tree};
 use crate::warning::Notice;
-use crate::yaml::{Content, Node};
+use crate::yaml::{Content, Key, Node};
 
 const FIRST_DOCUMENT: &str = "in the first document, above the line `---`";
 const ITEM: &str = "in an item of `run`";
@@ -63,13 +64,17 @@ const STEP: Shape = Shape {
 };
 
 /// What an item can call, in the order in which conflicts are reported.
-const CALLS: [&str; 4] = ["func", "step", "script", "action"];
+pub(crate) const CALLS: [&str; 4] = ["func", "step", "script", "action"];
 
 /// Bodies of a definition, which cannot stand in an item of `run`: definitions do not nest (contract 3.3).
 const NOT_IN_ITEM: [&str; 2] = ["exec", "run"];
 
-/// Reads the definition document of a function with the given spec.
-pub(crate) fn read(node: &Node, spec: &Spec, notes: &mut Notes) -> Result<Definition, Problem> {
+/// Reads the definition document of a function with the given spec; `None` when that is broken itself.
+pub(crate) fn read(
+    node: &Node,
+    spec: Option<&Spec>,
+    notes: &mut Notes,
+) -> Result<Definition, Problem> {
     if node.is_null() {
         let fault = Fault::EmptyDocument {
             document: "definition",
@@ -84,10 +89,8 @@ pub(crate) fn read(node: &Node, spec: &Spec, notes: &mut Notes) -> Result<Defini
         (Some(node), None) => {
             for key in ["outputs", "delegate"] {
                 if fields.get(key).is_some() {
-                    return Err(Problem::new(
-                        fields.place_of(key),
-                        Fault::NotForExec { key },
-                    ));
+                    let fault = Fault::NotForExec { key };
+                    notes.hold(Problem::new(fields.place_of(key), fault))?;
                 }
             }
             Body::Exec(exec(node, notes)?)
@@ -95,7 +98,7 @@ pub(crate) fn read(node: &Node, spec: &Spec, notes: &mut Notes) -> Result<Defini
         (None, Some(node)) => Body::Run(composite(node, &fields, spec, notes)?),
     };
     Ok(Definition {
-        env: env(fields.get("env"))?,
+        env: env(fields.get("env"), notes)?,
         body,
     })
 }
@@ -119,14 +122,14 @@ fn exec(node: &Node, notes: &mut Notes) -> Result<Exec, Problem> {
             Fault::Empty { what: "`command`" },
         ));
     }
-    let command = words
-        .iter()
-        .map(|word| text(word, "an element of `command`"))
-        .collect::<Result<_, _>>()?;
-    let work_dir = fields
-        .get("work_dir")
-        .map(|node| text(node, "`work_dir`"))
-        .transpose()?;
+    let mut command = Vec::with_capacity(words.len());
+    for word in words.iter() {
+        command.extend(notes.recover(text(word, "an element of `command`"))?);
+    }
+    let work_dir = match fields.get("work_dir") {
+        Some(node) => notes.recover(text(node, "`work_dir`"))?,
+        None => None,
+    };
     let cancel_timeout = match fields.get("cancel_timeout") {
         Some(node) => cancel_timeout(node, notes)?,
         None => None,
@@ -159,19 +162,18 @@ fn cancel_timeout(node: &Node, notes: &mut Notes) -> Result<Option<Duration>, Pr
             );
             Ok(None)
         }
-        (None, Strictness::Strict) => Err(Problem::new(
-            node.place,
-            Fault::CancelTimeout {
-                text: Quoted::new(source),
-            },
-        )),
+        (None, Strictness::Strict) => {
+            let text = Quoted::new(source);
+            notes.hold(Problem::new(node.place, Fault::CancelTimeout { text }))?;
+            Ok(None)
+        }
     }
 }
 
 fn composite(
     node: &Node,
     fields: &Fields<'_>,
-    spec: &Spec,
+    spec: Option<&Spec>,
     notes: &mut Notes,
 ) -> Result<Composite, Problem> {
     let Content::Sequence(items) = &node.content else {
@@ -183,8 +185,13 @@ fn composite(
     };
     let mut names = BTreeSet::new();
     let mut steps = Vec::with_capacity(items.len());
+    let mut all_read = true;
     for item in items.iter() {
-        let (step, name_place) = step(item, notes)?;
+        let read = step(item, notes);
+        let Some((step, name_place)) = notes.recover(read)?.flatten() else {
+            all_read = false;
+            continue;
+        };
         if !names.insert(step.name.clone()) {
             notes.take(
                 name_place,
@@ -195,17 +202,24 @@ fn composite(
         }
         steps.push(step);
     }
-    let outputs = named_trees(fields.get("outputs"), "`outputs`", "output")?;
-    let delegates = matches!(spec.outputs, Outputs::Delegate);
+    let outputs = named_trees(fields.get("outputs"), "`outputs`", "output", notes)?;
+    let delegates = spec.map(|spec| matches!(spec.outputs, Outputs::Delegate));
     let delegate = match fields.get("delegate") {
         Some(_) if fields.get("outputs").is_some() => {
-            return Err(conflict(fields, "outputs", "delegate"));
+            notes.hold(conflict(fields, "outputs", "delegate"))?;
+            None
         }
-        Some(node) if !delegates => {
-            return Err(Problem::new(node.place, Fault::DelegateNotDeclared));
+        Some(node) if delegates == Some(false) => {
+            notes.hold(Problem::new(node.place, Fault::DelegateNotDeclared))?;
+            None
         }
-        Some(node) => Some(delegate(node, &names)?),
-        None if delegates => return Err(Problem::new(fields.place, Fault::DelegateMissing)),
+        // Among the steps that could not be read may be the one that is meant.
+        Some(_) if !all_read => None,
+        Some(node) => notes.recover(delegate(node, &names))?,
+        None if delegates == Some(true) => {
+            notes.hold(Problem::new(fields.place, Fault::DelegateMissing))?;
+            None
+        }
         None => None,
     };
     Ok(Composite {
@@ -229,8 +243,8 @@ fn delegate(node: &Node, names: &BTreeSet<Name>) -> Result<Name, Problem> {
     })
 }
 
-/// Reads one item, and says where its name stands.
-fn step(node: &Node, notes: &mut Notes) -> Result<(Step, crate::place::Place), Problem> {
+/// Reads one item, and says where its name stands; `None` when its problems were kept.
+fn step(node: &Node, notes: &mut Notes) -> Result<Option<(Step, Place)>, Problem> {
     for (key, value) in fields::object(node, || Subject::Fixed(STEP.what))? {
         if let Some(key_word) = NOT_IN_ITEM.iter().find(|word| **word == &*key.text)
             && !value.is_null()
@@ -239,6 +253,30 @@ fn step(node: &Node, notes: &mut Notes) -> Result<(Step, crate::place::Place), P
         }
     }
     let fields = Fields::open(node, &STEP, notes)?;
+    let name = name(&fields);
+    let name = notes.recover(name)?;
+    let call = call(&fields, notes);
+    let call = notes.recover(call)?;
+    let env = env(fields.get("env"), notes)?;
+    let inputs = named_trees(fields.get("inputs"), "`inputs`", "input", notes)?;
+    match (name, call) {
+        (Some((name, name_place)), Some(call)) => Ok(Some((
+            Step {
+                name,
+                call,
+                env,
+                inputs,
+                place: node.place,
+            },
+            name_place,
+        ))),
+        // What is wrong was kept already.
+        (Some(_) | None, Some(_) | None) => Ok(None),
+    }
+}
+
+/// Reads the name of an item, and says where it stands.
+fn name(fields: &Fields<'_>) -> Result<(Name, Place), Problem> {
     let Some(name_node) = fields.get("name") else {
         return Err(fields.missing(&["name"], "a `name`"));
     };
@@ -252,7 +290,11 @@ fn step(node: &Node, notes: &mut Notes) -> Result<(Step, crate::place::Place), P
             },
         )
     })?;
+    Ok((name, name_node.place))
+}
 
+/// Reads what an item calls.
+fn call(fields: &Fields<'_>, notes: &mut Notes) -> Result<Call, Problem> {
     let mut given = CALLS
         .iter()
         .filter_map(|key| fields.get(key).map(|node| (*key, node)));
@@ -260,11 +302,11 @@ fn step(node: &Node, notes: &mut Notes) -> Result<(Step, crate::place::Place), P
         return Err(fields.missing(&CALLS, "one of `func`, `step`, `script`, `action`"));
     };
     if let Some((other, _)) = given.next() {
-        return Err(conflict(&fields, key, other));
+        return Err(conflict(fields, key, other));
     }
-    let call = match key {
+    Ok(match key {
         "script" if fields.get("inputs").is_some() => {
-            return Err(conflict(&fields, "script", "inputs"));
+            return Err(conflict(fields, "script", "inputs"));
         }
         "script" => {
             if fields::text(call_node, || Subject::Fixed("`script`"))?.is_empty() {
@@ -286,19 +328,7 @@ fn step(node: &Node, notes: &mut Notes) -> Result<(Step, crate::place::Place), P
             Call::Action(action.to_owned())
         }
         _ => Call::Function(reference(call_node, notes)?),
-    };
-    let env = env(fields.get("env"))?;
-    let inputs = named_trees(fields.get("inputs"), "`inputs`", "input")?;
-    Ok((
-        Step {
-            name,
-            call,
-            env,
-            inputs,
-            place: node.place,
-        },
-        name_node.place,
-    ))
+    })
 }
 
 fn reference(node: &Node, notes: &mut Notes) -> Result<Reference, Problem> {
@@ -316,12 +346,14 @@ fn named_trees(
     node: Option<&Node>,
     what: &'static str,
     noun: &'static str,
+    notes: &mut Notes,
 ) -> Result<BTreeMap<Name, Tree>, Problem> {
     let Some(node) = node else {
         return Ok(BTreeMap::new());
     };
     let mut trees = BTreeMap::new();
-    for (key, value) in fields::object(node, || Subject::Fixed(what))? {
+    let entries = fields::object(node, || Subject::Fixed(what));
+    for (key, value) in notes.recover(entries)?.unwrap_or_default() {
         let name = Name::parse(&key.text).map_err(|_| {
             Problem::new(
                 key.place,
@@ -330,37 +362,48 @@ fn named_trees(
                     text: Quoted::new(&key.text),
                 },
             )
-        })?;
-        trees.insert(name, tree::read(value)?);
+        });
+        let name = notes.recover(name)?;
+        let tree = notes.recover(tree::read(value))?;
+        trees.extend(name.zip(tree));
     }
     Ok(trees)
 }
 
-fn env(node: Option<&Node>) -> Result<Env, Problem> {
+fn env(node: Option<&Node>, notes: &mut Notes) -> Result<Env, Problem> {
     let Some(node) = node else {
         return Ok(Env::default());
     };
     let mut variables = Vec::new();
-    for (key, value) in fields::object(node, || Subject::Fixed("`env`"))? {
-        let name = Template::parse(&key.text)
-            .map_err(|error| Problem::new(key.place, Fault::Expression(error)))?;
-        // A name that an expression makes is checked when it is known.
-        if !name.has_expressions() && Name::parse(&key.text).is_err() {
-            let fault = Fault::Name {
-                subject: "environment variable",
-                text: Quoted::new(&key.text),
-            };
-            return Err(Problem::new(key.place, fault));
-        }
-        let value = if value.is_null() {
-            Template::literal("")
-        } else {
-            let subject = || Subject::Named("environment variable", Quoted::new(&key.text));
-            tree::template(value, fields::text(value, subject)?)?
-        };
-        variables.push((name, value));
+    let entries = fields::object(node, || Subject::Fixed("`env`"));
+    for (key, value) in notes.recover(entries)?.unwrap_or_default() {
+        let name = notes.recover(variable_name(key))?;
+        let value = notes.recover(variable_value(key, value))?;
+        variables.extend(name.zip(value));
     }
     Ok(Env(variables))
+}
+
+fn variable_name(key: &Key) -> Result<Template, Problem> {
+    let name = Template::parse(&key.text)
+        .map_err(|error| Problem::new(key.place, Fault::Expression(error)))?;
+    // A name that an expression makes is checked when it is known.
+    if !name.has_expressions() && Name::parse(&key.text).is_err() {
+        let fault = Fault::Name {
+            subject: "environment variable",
+            text: Quoted::new(&key.text),
+        };
+        return Err(Problem::new(key.place, fault));
+    }
+    Ok(name)
+}
+
+fn variable_value(key: &Key, value: &Node) -> Result<Template, Problem> {
+    if value.is_null() {
+        return Ok(Template::literal(""));
+    }
+    let subject = || Subject::Named("environment variable", Quoted::new(&key.text));
+    tree::template(value, fields::text(value, subject)?)
 }
 
 fn text(node: &Node, what: &'static str) -> Result<Template, Problem> {

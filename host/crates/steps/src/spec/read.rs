@@ -71,14 +71,11 @@ pub(crate) fn read(node: &Node, notes: &mut Notes) -> Result<Spec, Problem> {
         Some(Node {
             place,
             content: Content::Scalar(scalar),
+            ..
         }) => {
             if &*scalar.text != "delegate" {
-                return Err(Problem::new(
-                    *place,
-                    Fault::OutputsWord {
-                        found: Quoted::new(&scalar.text),
-                    },
-                ));
+                let found = Quoted::new(&scalar.text);
+                return Err(Problem::new(*place, Fault::OutputsWord { found }));
             }
             Outputs::Delegate
         }
@@ -99,7 +96,8 @@ fn parameters(
         "`outputs`"
     };
     let mut parameters = BTreeMap::new();
-    for (key, node) in fields::object(node, || Subject::Fixed(plural))? {
+    let entries = fields::object(node, || Subject::Fixed(plural));
+    for (key, node) in notes.recover(entries)?.unwrap_or_default() {
         let name = Name::parse(&key.text).map_err(|_| {
             Problem::new(
                 key.place,
@@ -108,30 +106,32 @@ fn parameters(
                     text: Quoted::new(&key.text),
                 },
             )
-        })?;
-        if node.is_null() {
-            return Err(Problem::new(
+        });
+        let name = notes.recover(name)?;
+        let parameter = if node.is_null() {
+            Err(Problem::new(
                 key.place,
                 Fault::Missing {
                     what: shape.what,
                     missing: "a `type`",
                 },
-            ));
-        }
-        let parameter = parameter(node, &name, noun, shape, notes)?;
-        parameters.insert(name, parameter);
+            ))
+        } else {
+            parameter(node, &key.text, noun, shape, notes)
+        };
+        parameters.extend(name.zip(notes.recover(parameter)?));
     }
     Ok(parameters)
 }
 
 fn parameter(
     node: &Node,
-    name: &Name,
+    name: &str,
     noun: &'static str,
     shape: &Shape,
     notes: &mut Notes,
 ) -> Result<Parameter, Problem> {
-    let subject = || Subject::Named(noun, Quoted::new(name.as_str()));
+    let subject = || Subject::Named(noun, Quoted::new(name));
     fields::object(node, subject)?;
     let fields = Fields::open(node, shape, notes)?;
     let Some(ty) = fields.get("type") else {
@@ -142,26 +142,32 @@ fn parameter(
         Some(default) => {
             let value = tree::value(default)?;
             if !ty.accepts(&value) {
-                let name = Quoted::new(name.as_str());
+                let name = Quoted::new(name);
                 let fault = Fault::DefaultType {
                     name,
                     expected: ty.as_str(),
-                    found: type_word(&value),
+                    found: type_word(value.kind()),
                 };
-                return Err(Problem::new(default.place, fault));
+                notes.hold(Problem::new(default.place, fault))?;
             }
             Some(value)
         }
         None => None,
     };
     let sensitive = match fields.get("sensitive") {
-        Some(node) => boolean(node).ok_or_else(|| {
-            fields::shape(node, Subject::Fixed("`sensitive`"), "`true` or `false`")
-        })?,
+        Some(node) => {
+            let sensitive = boolean(node).ok_or_else(|| {
+                fields::shape(node, Subject::Fixed("`sensitive`"), "`true` or `false`")
+            });
+            notes.recover(sensitive)?.unwrap_or_default()
+        }
         None => false,
     };
     let description = match fields.get("description") {
-        Some(node) => Some(fields::text(node, || Subject::Fixed("`description`"))?.to_owned()),
+        Some(node) => {
+            let description = fields::text(node, || Subject::Fixed("`description`"));
+            notes.recover(description)?.map(str::to_owned)
+        }
         None => None,
     };
     Ok(Parameter {

@@ -5,7 +5,7 @@
 
 /// The meaning of a plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Meaning {
+pub enum Meaning {
     /// `~`, `null` or nothing.
     Null,
     /// `true` or `false`.

@@ -2,7 +2,8 @@
 
 use expect_test::{Expect, expect};
 use stephost_steps::{
-    Body, Call, Composite, Exec, Function, Outputs, Reference, Strictness, Tree, ValueType, parse,
+    Body, Call, Composite, Content, Exec, Function, Outputs, Reference, Strictness, Tree,
+    ValueType, parse, read_documents,
 };
 
 fn outcome(text: &str, strictness: Strictness) -> String {
@@ -739,6 +740,30 @@ fn an_error_knows_its_parts() {
     );
     let long = parse(&"dir/".repeat(1000), b"x", Strictness::Strict).expect_err("one document");
     assert!(long.to_string().len() < 400, "{long}");
+}
+
+#[test]
+fn other_files_are_read_with_their_tags_and_places() {
+    let text = b"a: !reference [x, y]\nb: !!seq [1]\nc: !secret text\n---\nsecond\n---\nthird\n";
+    let documents = read_documents("ci.yml", text, 2).expect("it is YAML");
+    assert_eq!(documents.len(), 2);
+    let Content::Mapping(entries) = &documents[0].content else {
+        panic!("an object: {documents:?}");
+    };
+    let tags: Vec<_> = entries
+        .iter()
+        .map(|(key, node)| (&*key.text, node.tag.as_deref(), node.noun(), key.place.line))
+        .collect();
+    assert_eq!(
+        tags,
+        [
+            ("a", Some("!reference"), "an array", 1),
+            ("b", None, "an array", 2),
+            ("c", Some("!secret"), "a string", 3)
+        ]
+    );
+    let refused = read_documents("ci.yml", b"a: [", 2).expect_err("no YAML");
+    assert!(refused.to_string().starts_with("ci.yml:1:"), "{refused}");
 }
 
 #[test]

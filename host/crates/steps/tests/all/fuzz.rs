@@ -1,11 +1,58 @@
 //! Arbitrary bytes never harm a reader: fuzz targets, run here as plain tests with a bounded number of inputs.
 
-use stephost_steps::{Body, DocumentError, Reference, Strictness, parse};
+use std::path::Path;
+
+use stephost_steps::{
+    Body, Checker, DocumentError, FileFault, Files, Finding, Reference, Severity, Strictness,
+    parse, read_documents,
+};
+
+use crate::checks::Host;
+
+/// No file but the one that is looked at.
+pub(crate) struct Nowhere;
+
+impl Files for Nowhere {
+    fn read(&self, _path: &Path) -> Result<Option<Vec<u8>>, FileFault> {
+        Ok(None)
+    }
+}
+
+/// Holds for every text: a check finds something where strict reading fails, with the same code, and what it finds
+/// is in the text.
+fn checked(text: &[u8], strict: Option<&DocumentError>) {
+    let mut checker = Checker::new(&Nowhere, &Host);
+    checker.add(Path::new("f.yml"), text);
+    for file in checker.finish().files {
+        if let Some(error) = strict {
+            let same = |finding: &Finding| {
+                finding.severity == Severity::Error && finding.code == error.code()
+            };
+            assert!(
+                file.findings.iter().any(same),
+                "{error}: {:#?}",
+                file.findings
+            );
+        }
+        for finding in &file.findings {
+            assert!(!finding.message.contains(char::is_control), "{finding:?}");
+            let fix = finding.fix.as_ref().map(|fix| fix.place);
+            let related = finding.related.map(|(place, _)| place);
+            for place in [Some(finding.place), fix, related].into_iter().flatten() {
+                // What is no UTF-8 is replaced, and becomes longer by that.
+                if std::str::from_utf8(text).is_ok() {
+                    assert!(file.text.get(place.bytes()).is_some(), "{finding:?}");
+                }
+            }
+        }
+    }
+}
 
 /// Holds for every text and strictness; what is strictly good is good on the wire too.
 fn read_both_ways(text: &[u8]) {
     let strict = parse("steps", text, Strictness::Strict);
     let wire = parse("steps", text, Strictness::Wire);
+    checked(text, strict.as_ref().err());
     assert!(
         strict.is_err() || wire.is_ok(),
         "stricter must not be more lenient"
@@ -15,6 +62,10 @@ fn read_both_ways(text: &[u8]) {
         .flatten()
     {
         is_one_short_line(error, text);
+    }
+    if let Err(error) = read_documents("steps", text, 3) {
+        is_one_short_line(&error, text);
+        assert!(wire.is_err(), "tags are all that is taken in addition");
     }
     if let Ok(parsed) = wire
         && let Body::Exec(exec) = parsed.function.definition.body

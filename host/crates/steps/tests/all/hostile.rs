@@ -1,13 +1,18 @@
 //! Texts that want to hurt: each is refused, or read, in bounded time and on a small stack.
 
 use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stephost_steps::limits::{
     ALIASED_NODES_MAX, DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, WARNINGS_MAX,
 };
-use stephost_steps::{Strictness, parse};
+use stephost_steps::{Checker, Strictness, parse};
+
+use crate::checks::Host;
+use crate::fuzz::Nowhere;
 
 /// Debug builds on a loaded machine included. Release builds answer in a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,18 +22,37 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// Reads `text` on a small stack and returns the message of the error, or `read`.
 fn outcome(row: &str, text: Vec<u8>) -> String {
+    let text: Arc<[u8]> = text.into();
+    // A check goes on where a reader stops; it must not take longer than a person waits either.
+    let checked = Arc::clone(&text);
+    soon(&format!("{row}, checked"), move || {
+        let mut checker = Checker::new(&Nowhere, &Host);
+        checker.add(Path::new("f.yml"), &checked);
+        let found: usize = checker
+            .finish()
+            .files
+            .iter()
+            .map(|file| file.findings.len())
+            .sum();
+        format!("{found} findings")
+    });
+    soon(row, move || match parse("steps", &text, Strictness::Wire) {
+        Ok(_) => "read".to_owned(),
+        Err(error) => {
+            let line = error.to_string();
+            assert!(line.len() <= 400, "{} bytes: {line}", line.len());
+            assert!(!line.contains(char::is_control), "{line:?}");
+            error.message().to_owned()
+        }
+    })
+}
+
+/// Does `work` on a small stack, and in time.
+fn soon(row: &str, work: impl FnOnce() -> String + Send + 'static) -> String {
     let begun = Instant::now();
     let outcome = thread::Builder::new()
         .stack_size(STACK_BYTES)
-        .spawn(move || match parse("steps", &text, Strictness::Wire) {
-            Ok(_) => "read".to_owned(),
-            Err(error) => {
-                let line = error.to_string();
-                assert!(line.len() <= 400, "{} bytes: {line}", line.len());
-                assert!(!line.contains(char::is_control), "{line:?}");
-                error.message().to_owned()
-            }
-        })
+        .spawn(work)
         .expect("threads can be started")
         .join()
         .expect("reading a text never panics");

@@ -1,5 +1,6 @@
 //! Everything a step text, a reference or a value can do, through the public interface. One binary: one link.
 
+mod checks;
 mod documents;
 mod fuzz;
 mod hostile;

@@ -1,0 +1,288 @@
+//! `serve` and `config show`: the operator's own daemon, and what it is configured with.
+//!
+//! Unlike `steps serve`, which runs inside a job's container and is configured by nothing, this one belongs to whoever
+//! operates the machine: flags, files below `/etc/stephost`, a socket from systemd. It tells systemd when it is ready,
+//! reloads, drains and lives. SIGHUP reads the policy again, for new jobs; one that cannot be used changes nothing.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Subcommand};
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use stephost_policy::Policy;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::exit::{self, Failure};
+use super::serve::{SocketFile, listening, runtime, watch_signals};
+use super::{policy, print};
+use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
+use crate::jobs::Jobs;
+use crate::observe::{self, OperatorLog};
+use crate::run::Functions;
+use crate::server::{self, Drain};
+
+#[derive(Debug, Args)]
+pub(super) struct DaemonArguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Socket to listen at; one that systemd hands over comes first
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Append the log to this file; otherwise it goes to stderr
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+    /// How long running jobs may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    drain_timeout: Option<Duration>,
+    /// What builtins may do; otherwise the policy beside the program, or the shipped one
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Builtins of one's own, DIR/NAME.wasm below this directory; otherwise those beside the program
+    #[arg(long, value_name = "PATH")]
+    builtins: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigFile {
+    /// Read this file, and none below /etc/stephost
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print what `serve` would be configured with
+    Show {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Also say where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// Serves until a signal.
+pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
+    let settings = config::settings(Flags {
+        config: arguments.file.config,
+        socket: arguments.socket,
+        log_file: arguments.log_file,
+        drain_timeout: arguments.drain_timeout,
+        policy: arguments.policy,
+        builtins: arguments.builtins,
+    })
+    .map_err(Failure::config)?;
+    let log = match &settings.log_file.value {
+        Some(file) => OperatorLog::File(file),
+        None => OperatorLog::Stderr,
+    };
+    observe::start(log)
+        .context("opening the log")
+        .map_err(Failure::cannot_create)?;
+    // It takes variables out of the environment: before there are other threads.
+    let handed_over = ListenFd::from_env().take_unix_listener(0);
+    let handed_over = handed_over
+        .context("taking the socket from systemd")
+        .map_err(Failure::unavailable)?;
+    let runtime = runtime()?;
+    let code = runtime.block_on(serving(settings, handed_over));
+    // Blocking work that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serving(
+    settings: Settings,
+    handed_over: Option<std::os::unix::net::UnixListener>,
+) -> Result<u8, Failure> {
+    let file = settings.policy.value;
+    let policy = match read_policy(file.as_deref()) {
+        Ok(policy) => policy,
+        Err(error) => return Ok(policy::refused(error)),
+    };
+    let own = match &settings.builtins.value {
+        Some(directory) => config::builtins_in(directory),
+        None => config::own_builtins(),
+    };
+    let own = own.map_err(Failure::config)?;
+    let (listener, _socket) = match handed_over {
+        // Its file is systemd's.
+        Some(listener) => (adopted(listener)?, None),
+        None => {
+            let (listener, path) = listening(settings.socket.value.as_deref())?;
+            config::announce_socket(&path);
+            (listener, Some(SocketFile::new(path)))
+        }
+    };
+    let functions = Functions::new(policy, own)
+        .context("starting the sandbox")
+        .map_err(Failure::internal)?;
+    let (jobs, supervisors) = super::jobs(functions)?;
+    let (drain, drain_heard) = watch::channel(Drain::No);
+    let tasks = [
+        watch_signals(drain)
+            .context("listening for signals")
+            .map_err(Failure::internal)?,
+        reload_on_hangup(file, Arc::clone(&jobs))
+            .context("listening for SIGHUP")
+            .map_err(Failure::internal)?,
+        tokio::spawn(say_when_draining(drain_heard.clone())),
+        tokio::spawn(live()),
+    ];
+    let place = listener.local_addr().ok();
+    let place = place.as_ref().and_then(|address| address.as_pathname());
+    tracing::info!(socket = ?place.unwrap_or(Path::new("unnamed")), "listening");
+    tell(&[NotifyState::Ready]);
+    let served = server::serve(listener, jobs, drain_heard, settings.drain_timeout.value).await;
+    for task in tasks {
+        task.abort();
+    }
+    supervisors.close().await;
+    served.context("serving").map_err(Failure::internal)?;
+    tracing::info!("ended");
+    Ok(exit::FINE)
+}
+
+/// The policy in this file, or the program's.
+fn read_policy(file: Option<&Path>) -> Result<Policy, PolicyFileError> {
+    let loaded = match file {
+        Some(file) => config::policy_file(file)?,
+        None => config::policy()?,
+    };
+    Ok(loaded.policy)
+}
+
+fn adopted(listener: std::os::unix::net::UnixListener) -> Result<UnixListener, Failure> {
+    if let Ok(address) = listener.local_addr()
+        && let Some(path) = address.as_pathname()
+    {
+        config::announce_socket(path);
+    }
+    listener
+        .set_nonblocking(true)
+        .and_then(|()| UnixListener::from_std(listener))
+        .context("using the socket from systemd")
+        .map_err(Failure::unavailable)
+}
+
+/// Reads the policy again at every SIGHUP.
+fn reload_on_hangup(
+    file: Option<PathBuf>,
+    jobs: Arc<Jobs>,
+) -> std::io::Result<tokio::task::JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match NotifyState::monotonic_usec_now() {
+                // In one message, or systemd waits for the other half.
+                Ok(now) => tell(&[NotifyState::Reloading, now]),
+                Err(_) => tell(&[NotifyState::Reloading]),
+            }
+            let file = file.clone();
+            let read = tokio::task::spawn_blocking(move || read_policy(file.as_deref()));
+            match read.await {
+                Ok(Ok(policy)) => {
+                    tracing::info!(
+                        policy.name = policy.name(),
+                        policy.sha256 = policy.digest(),
+                        "new jobs run under this policy"
+                    );
+                    jobs.adopt(policy);
+                }
+                Ok(Err(error)) => {
+                    let error = anyhow!(error);
+                    tracing::error!(error = format!("{error:#}"), "the policy stays as it was");
+                }
+                Err(_panicked) => tracing::error!("the policy stays as it was"),
+            }
+            tell(&[NotifyState::Ready]);
+        }
+    }))
+}
+
+async fn say_when_draining(mut drain: watch::Receiver<Drain>) {
+    if drain.wait_for(|drain| *drain != Drain::No).await.is_ok() {
+        tracing::info!("draining: no new jobs");
+        tell(&[NotifyState::Stopping]);
+    }
+}
+
+/// Tells systemd's watchdog, if there is one, that the host still runs its tasks.
+async fn live() {
+    let Some(patience) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let mut tick = tokio::time::interval(patience / 2);
+    loop {
+        tick.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Tells systemd, if it listens; that it does not changes nothing.
+fn tell(states: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(states);
+}
+
+/// Does what the command says.
+pub(super) fn config(command: ConfigCommand) -> Result<u8, Failure> {
+    let ConfigCommand::Show { file, origin } = command;
+    let settings = config::settings(Flags {
+        config: file.config,
+        ..Flags::default()
+    })
+    .map_err(Failure::config)?;
+    print(&shown(&settings, origin))?;
+    Ok(exit::FINE)
+}
+
+/// The settings as a file that means the same; what nobody has set is a comment.
+fn shown(settings: &Settings, with_origin: bool) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: Option<String>, without: &str, origin: &config::Origin| {
+        let (mark, value) = match &value {
+            Some(value) => ("", format!("{value:?}")),
+            None => ("# ", format!("({without})")),
+        };
+        let origin = if with_origin {
+            format!("  # {origin}")
+        } else {
+            String::new()
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{mark}{name} = {value}{origin}");
+    };
+    let path = |setting: &Setting<Option<PathBuf>>| {
+        setting
+            .value
+            .as_ref()
+            .map(|path| path.display().to_string())
+    };
+    let Settings {
+        socket,
+        log_file,
+        drain_timeout,
+        policy,
+        builtins,
+    } = settings;
+    let usual = config::default_socket().display().to_string();
+    line("socket", path(socket), &usual, &socket.origin);
+    line("log-file", path(log_file), "stderr", &log_file.origin);
+    let drain = jiff::SignedDuration::try_from(drain_timeout.value).unwrap_or_default();
+    line(
+        "drain-timeout",
+        Some(format!("{drain:#}")),
+        "",
+        &drain_timeout.origin,
+    );
+    let own = "that of the program";
+    line("policy", path(policy), own, &policy.origin);
+    line("builtins", path(builtins), own, &builtins.origin);
+    text
+}
