@@ -3,6 +3,7 @@
 mod author;
 mod builtins;
 mod check;
+mod containment;
 mod dataflow;
 mod expressions;
 mod hostile;

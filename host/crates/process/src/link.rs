@@ -133,10 +133,7 @@ impl Link {
             .stderr(Stdio::null());
         // Started and listed under one lock, so that nobody takes it for an orphan.
         let mut supervisors = lock(&SUPERVISORS);
-        #[expect(
-            clippy::zombie_processes,
-            reason = "it is listed, and reaped by that list"
-        )]
+        // Reaped by that list.
         let child = command.spawn()?;
         let process = Arc::new(Process {
             pid: Pid::from_child(&child),
