@@ -192,8 +192,8 @@ async fn run_command(
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit())
         .process_group(0);
-    let mut child = tokio::process::Command::from(command)
-        .spawn()
+    let mut command = tokio::process::Command::from(command);
+    let mut child = stephost_process::start_other(|| command.spawn(), tokio::process::Child::id)
         .with_context(|| format!("starting {}", program.display()))
         .map_err(Failure::unavailable)?;
     let group = child

@@ -62,6 +62,7 @@ pub use crate::{
     descriptors::raise_descriptor_limit,
     exit::Exit,
     leftovers::Leftovers,
+    link::start_other,
     lookup::which,
     pid::Pid,
     plan::{Output, Plan, Stream},

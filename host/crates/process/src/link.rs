@@ -76,6 +76,27 @@ impl Process {
     }
 }
 
+/// Children of the host that are neither supervisors nor orphans: whoever started them waits for them.
+static OTHERS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Starts a child that is none of this crate's business. A subreaper must know its own children from those it adopts, so a host that
+/// has [`Supervisors`](crate::Supervisors) starts every other child by this that gets a group of its own.
+///
+/// # Errors
+///
+/// Those of `spawn`.
+pub fn start_other<T>(
+    spawn: impl FnOnce() -> io::Result<T>,
+    id: impl FnOnce(&T) -> Option<u32>,
+) -> io::Result<T> {
+    // Started and listed under one lock, so that nobody takes it for an orphan.
+    let mut others = lock(&OTHERS);
+    let child = spawn()?;
+    let pid = id(&child).and_then(|id| i32::try_from(id).ok());
+    others.extend(pid);
+    Ok(child)
+}
+
 /// Reaps supervisors that have ended; returns how many there are still.
 pub(crate) fn reap_dead() -> usize {
     let mut supervisors = lock(&SUPERVISORS);
@@ -83,13 +104,13 @@ pub(crate) fn reap_dead() -> usize {
     supervisors.len()
 }
 
-/// Calls `visit` with those supervisors that were not reaped; nobody is started or reaped meanwhile.
-pub(crate) fn with_supervisors<T>(visit: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -> T {
+/// Calls `visit` with a question: whether a child was started by the host. Nobody is started meanwhile.
+pub(crate) fn with_own_children<T>(visit: impl FnOnce(&dyn Fn(i32) -> bool) -> T) -> T {
+    let others = lock(&OTHERS);
     let supervisors = lock(&SUPERVISORS);
     visit(&|pid| {
-        supervisors
-            .iter()
-            .any(|process| process.pid.as_raw_pid() == pid)
+        let supervises = |process: &Arc<Process>| process.pid.as_raw_pid() == pid;
+        others.contains(&pid) || supervisors.iter().any(supervises)
     })
 }
 

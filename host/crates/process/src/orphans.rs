@@ -1,9 +1,9 @@
 //! What is left of a step whose supervisor was killed: its processes are the host's children, because the host is a subreaper too.
 //!
-//! Promises: every descendant of a dead supervisor is found and killed; nobody else is touched. A supervisor has a session of its own, and
-//! nobody can move into another's session, so a child of the host that is in the host's session was started by the host, or by whom it
-//! started; supervisors themselves are known. All others are orphans.
-//! Called by: `running` and `leftovers`, after a supervisor's death.
+//! Promises: every descendant of a dead supervisor is found and killed; nobody else is. A supervisor has a session of its own, and
+//! nobody can move into another's session, so an orphan that is in the host's session descends from something else that the host
+//! started, and is left alone. Whoever it is: an orphan that is dead is reaped, for nobody else will.
+//! Called by: `running` and `pool`, after a supervisor's death; the pool's keeper after anybody's.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct Swept {
 }
 
 /// One sweep at a time: what one has reaped must not be signalled by another.
-static SWEEPING: Mutex<()> = Mutex::const_new(());
+pub(crate) static SWEEPING: Mutex<()> = Mutex::const_new(());
 
 /// Kills all orphans, and waits until there are none any more, or the time is over.
 pub(crate) async fn sweep() -> Swept {
@@ -60,16 +60,33 @@ pub(crate) async fn sweep() -> Swept {
     }
 }
 
-/// The host's children that nobody started. Their numbers are theirs until we reap them, and nobody else does.
+/// Reaps the dead among the host's children that it did not start. Those of its own group are left to whoever may have started them.
+pub(crate) fn reap_dead() {
+    let own_group = rustix::process::getpgrp().as_raw_pid();
+    link::with_own_children(|is_own| {
+        let mut dead = Vec::new();
+        let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
+            let is_dead = |stat: tree::Stat| !stat.lives() && stat.group != own_group;
+            if !is_own(child) && tree::stat(child).is_some_and(is_dead) {
+                dead.push(child);
+            }
+        });
+        for orphan in dead {
+            reap(orphan);
+        }
+    });
+}
+
+/// The host's children that it did not start. Their numbers are theirs until we reap them, and nobody else does.
 fn orphans() -> Vec<i32> {
     let Some(session) = tree::own_session() else {
         return Vec::new(); // without /proc nobody can be told apart
     };
-    link::with_supervisors(|is_supervisor| {
+    link::with_own_children(|is_own| {
         let mut orphans = Vec::new();
         let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
-            let is_orphan = !is_supervisor(child)
-                && tree::stat(child).is_some_and(|stat| stat.session != session);
+            let is_orphan =
+                !is_own(child) && tree::stat(child).is_some_and(|stat| stat.session != session);
             if is_orphan {
                 orphans.push(child);
             }

@@ -266,10 +266,13 @@ mod tests {
         }
     }
 
+    /// What it is called; what happens; what is due at the end of it; whether it was signalled and killed.
+    type Row<'a> = (&'a str, &'a [(Event, u64)], Due, bool, bool);
+
     #[test]
     fn what_is_due_stands_in_a_table() {
         use Due::{Kill, Nothing, Sweep, TellEmpty, TellLeaderEnded, TellLeft, Terminate};
-        let table: [(&str, &[(Event, u64)], Due, bool, bool); 15] = [
+        let table: [Row<'_>; 15] = [
             ("nothing has happened", &[(RUNS, 0)], Nothing, false, false),
             ("an ordinary end", &[(GONE, 0)], TellEmpty, false, false),
             (

@@ -298,6 +298,10 @@ async fn keep(pool: Weak<Pool>, mut ends: Signal) {
             strong.refill();
         }
         link::reap_dead();
+        // Not while a sweep counts them.
+        if let Ok(_sweeping) = orphans::SWEEPING.try_lock() {
+            orphans::reap_dead();
+        }
     }
 }
 

@@ -103,7 +103,6 @@ async fn a_step_that_kills_its_supervisor_is_ended_by_the_host() {
         (report.exit, report.signalled, report.trace.mechanism),
         (Exit::LOST, false, Mechanism::Host)
     );
-    assert!(report.trace.killed_processes >= 3, "{report:?}");
     say(&supervisors, "true").await;
 }
 
