@@ -238,8 +238,9 @@ fn who_belongs_to_another_user_is_named_and_holds_nobody_up() {
         let [left] = left.as_slice() else {
             panic!("one and no more is out of reach: {left:?}");
         };
+        // The animals are started through the kernel's link to their own program.
         ended.is_cancelled().printing(&format!(
-            "could not kill zoo (pid {}, state S, user 0: we may not signal it)",
+            "could not kill exe (pid {}, state S, user 0: we may not signal it)",
             left.as_raw_nonzero()
         ));
         all_gone(&host, &tag).await;
