@@ -5,6 +5,10 @@
 //! and without the flags that were meant for native code. So plain `cargo build`, `test`, `clippy` and
 //! `install` work, and no guest is ever stale. It installs nothing: a missing Wasm target is one line that
 //! says what to type.
+//!
+//! With `STEPHOST_PRECOMPILED=DIR` the machine code in DIR is embedded too, as `stephost-precompile` leaves it there
+//! and `cargo xtask dist` has it done. Beside `NAME.cwasm` lies the `NAME.wasm` that it was made of, and must be what
+//! this build made: the two come from different builds.
 
 use std::env;
 use std::error::Error;
@@ -31,6 +35,9 @@ const NOT_FOR_GUESTS: &[&str] = &[
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
 ];
+
+/// Names the directory with machine code to embed.
+const PRECOMPILED: &str = "STEPHOST_PRECOMPILED";
 
 /// One guest crate and the name it is looked up by: `builtin://NAME`.
 struct Guest {
@@ -108,21 +115,31 @@ fn write_table() -> Result<(), Box<dyn Error>> {
 
     require_target(&root)?;
     let target_dir = target_dir(&out, &root).join("guests");
-    build(&root, &target_dir, &guests)?;
+    build(&root, &target_dir, SHIPPED)?;
+    if with_test_guests {
+        // Apart: together, what tests need could change what is shipped.
+        build(&root, &target_dir, FOR_TESTS)?;
+    }
 
     let built = target_dir.join(TARGET).join("guest");
-    write_components("shipped.rs", SHIPPED, &built, &out)?;
+    println!("cargo::rerun-if-env-changed={PRECOMPILED}");
+    let precompiled = env::var_os(PRECOMPILED).map(PathBuf::from);
+    if let Some(dir) = &precompiled {
+        println!("cargo::rerun-if-changed={}", dir.display());
+    }
+    write_components("shipped.rs", SHIPPED, &built, precompiled.as_deref(), &out)?;
     if with_test_guests {
-        write_components("test_guests.rs", FOR_TESTS, &built, &out)?;
+        write_components("test_guests.rs", FOR_TESTS, &built, None, &out)?;
     }
     write_sdk(&root, &out)
 }
 
-/// Writes a table of components.
+/// Writes a table of components, with their machine code if there is any.
 fn write_components(
     table: &str,
     guests: &[Guest],
     built: &Path,
+    precompiled: Option<&Path>,
     out: &Path,
 ) -> Result<(), Box<dyn Error>> {
     let mut rows = String::from("&[\n");
@@ -133,14 +150,45 @@ fn write_components(
         // target directory.
         fs::copy(&built, out.join(&file))
             .map_err(|error| format!("copying {}: {error}", built.display()))?;
+        let code = match precompiled {
+            None => "None".to_owned(),
+            Some(dir) => {
+                let file = embed_code(dir, guest.name, &built, out)?;
+                format!("Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")))")
+            }
+        };
         rows.push_str(&format!(
-            "    Builtin {{ name: {:?}, wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")) }},\n",
+            "    Builtin {{ name: {:?}, wasm: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")), code: {code} }},\n",
             guest.name
         ));
     }
     rows.push_str("]\n");
     fs::write(out.join(table), rows)?;
     Ok(())
+}
+
+/// Copies the machine code of one guest to where the table finds it, after a look at what it was made of.
+fn embed_code(dir: &Path, name: &str, built: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
+    let stem = name.replace('/', "-");
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| {
+            format!(
+                "{PRECOMPILED}: reading {}: {error}; `cargo xtask dist` makes it",
+                path.display()
+            )
+        })
+    };
+    if read(&dir.join(format!("{stem}.wasm")))? != read(built)? {
+        return Err(format!(
+            "{PRECOMPILED}: the machine code of {name} in {} was made of another component; make it again with \
+             `cargo xtask dist`",
+            dir.display()
+        )
+        .into());
+    }
+    let file = format!("{stem}.cwasm");
+    fs::write(out.join(&file), read(&dir.join(&file))?)?;
+    Ok(file)
 }
 
 /// What a copy of the SDK consists of: files of `guest-sdk`, and directories with all that is below.
@@ -220,7 +268,7 @@ fn require_target(root: &Path) -> Result<(), Box<dyn Error>> {
     )
 }
 
-fn build(root: &Path, target_dir: &Path, guests: &[&Guest]) -> Result<(), Box<dyn Error>> {
+fn build(root: &Path, target_dir: &Path, guests: &[Guest]) -> Result<(), Box<dyn Error>> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo.current_dir(root).args([
         "build",
@@ -233,6 +281,12 @@ fn build(root: &Path, target_dir: &Path, guests: &[&Guest]) -> Result<(), Box<dy
         LINKER,
     ]);
     cargo.arg("--target-dir").arg(target_dir);
+    if let Some(home) = cargo_home() {
+        // Places in libraries are part of what a panic says. A builtin has the same bytes wherever it was built.
+        let flag = format!("--remap-path-prefix={}=/cargo", home.display());
+        let flag = format!("target.{TARGET}.rustflags=[{flag:?}]");
+        cargo.arg("--config").arg(flag);
+    }
     for guest in guests {
         cargo.args(["--package", guest.package]);
     }
@@ -248,6 +302,12 @@ fn build(root: &Path, target_dir: &Path, guests: &[&Guest]) -> Result<(), Box<dy
         .into());
     }
     Ok(())
+}
+
+/// Returns where cargo keeps the sources of libraries.
+fn cargo_home() -> Option<PathBuf> {
+    let home = || Some(env::home_dir()?.join(".cargo"));
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
 }
 
 /// Reads what cargo tells a build script.

@@ -5,17 +5,22 @@
 
 mod bootstrap;
 mod check;
+mod completions;
 mod daemon;
+mod doctor;
 mod excerpt;
 pub(crate) mod exit;
 mod explain;
+mod health;
 mod inspect;
+mod man;
 mod new;
 mod policy;
 mod proxy;
 mod recover;
 mod run;
 mod serve;
+mod version;
 mod visible;
 
 use std::ffi::OsString;
@@ -33,6 +38,9 @@ use exit::Failure;
 use crate::config;
 use crate::jobs::Jobs;
 use crate::run::Functions;
+
+/// How long `health` waits for an answer, unless told otherwise.
+const HEALTH_DEFAULT: &str = "5s";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -94,8 +102,46 @@ enum Command {
     /// Show and check what builtins may do
     #[command(subcommand, arg_required_else_help = true)]
     Policy(policy::PolicyCommand),
+    /// Look whether this machine can run jobs, what is contained here, and run one
+    #[command(
+        after_help = "Exit codes: 0 jobs can be run, 1 something fails.\n\nExamples:\n  stephost doctor\n  stephost doctor --json"
+    )]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a running host whether it takes jobs
+    #[command(
+        after_help = "Exit codes: 0 serving, 1 not serving, 69 nobody answers.\n\nExamples:\n  stephost health\n  stephost health --socket /run/steps.sock --timeout 1s"
+    )]
+    Health {
+        /// Socket of the host
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        /// How long to wait for the answer
+        #[arg(long, value_name = "DURATION", default_value = HEALTH_DEFAULT, value_parser = config::duration)]
+        timeout: Duration,
+    },
+    /// Print what a shell needs to complete this command line
+    #[command(
+        after_help = "Examples:\n  stephost completions bash > /etc/bash_completion.d/stephost\n  stephost completions zsh > \"${fpath[1]}/_stephost\""
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write a page for every command
+    Man {
+        /// Where to
+        dir: Option<PathBuf>,
+    },
     /// Print the version and what it was built for
-    Version,
+    Version {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,14 +220,11 @@ pub(crate) fn run() -> u8 {
         }
     };
     let done = match parsed.command {
-        Command::Version => {
-            let version = env!("CARGO_PKG_VERSION");
-            print(&format!(
-                "stephost {version} ({})\n",
-                std::env::consts::ARCH
-            ))
-            .map(|()| exit::FINE)
-        }
+        Command::Version { json } => version::version(json),
+        Command::Doctor { json } => doctor::doctor(json),
+        Command::Health { socket, timeout } => health::health(socket.as_deref(), timeout),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { dir } => man::man(dir.as_deref()),
         Command::New { name, sdk } => new::new(&name, sdk.as_deref()),
         Command::Run(arguments) => run::run(arguments),
         Command::Check(arguments) => check::check(&arguments),
@@ -202,6 +245,14 @@ pub(crate) fn run() -> u8 {
         Ok(code) => code,
         Err(failure) => exit::report(&failure),
     }
+}
+
+/// Writes a result as one line of JSON.
+fn print_json(result: &impl serde::Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(result)
+        .context("writing the result")
+        .map_err(Failure::internal)?;
+    print(&format!("{json}\n"))
 }
 
 #[cfg(test)]

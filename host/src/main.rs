@@ -16,6 +16,10 @@ mod observe;
 mod run;
 mod server;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     // First of all: a supervisor has one thread and nothing else of ours.
     if let Some(code) = stephost_process::supervise_if_asked() {

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod daemon;
 mod drain;
+mod health;
 mod proxy;
 mod recovery;
 mod serve;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 /// Target of the Wasm guests.
-const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 /// Builds the guests that tests and the demo lay beside the host; the host itself is the one that is shipped.
 pub(crate) const FEATURES: &str = "stephost-builtins/test-guests";
 
@@ -36,8 +36,13 @@ pub(crate) fn cargo(arguments: &[&str], env: &[(&str, &Path)]) -> anyhow::Result
 
 /// Adds the target of the guests if this toolchain lacks it.
 pub(crate) fn ensure_guest_target() -> anyhow::Result<()> {
+    ensure_target(GUEST_TARGET)
+}
+
+/// Adds a target if this toolchain lacks it.
+pub(crate) fn ensure_target(target: &str) -> anyhow::Result<()> {
     let rustc = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", GUEST_TARGET])
+        .args(["--print", "target-libdir", "--target", target])
         .current_dir(root())
         .output()
         .context("asking rustc for its targets")?;
@@ -45,16 +50,16 @@ pub(crate) fn ensure_guest_target() -> anyhow::Result<()> {
     if rustc.status.success() && Path::new(&dir).is_dir() {
         return Ok(());
     }
-    println!("$ rustup target add {GUEST_TARGET}");
+    println!("$ rustup target add {target}");
     let status = Command::new("rustup")
-        .args(["target", "add", GUEST_TARGET])
+        .args(["target", "add", target])
         .current_dir(root())
         .status()
         .with_context(|| {
-            format!("starting rustup; without it, install the target {GUEST_TARGET} yourself")
+            format!("starting rustup; without it, install the target {target} yourself")
         })?;
     if !status.success() {
-        bail!("`rustup target add {GUEST_TARGET}` failed");
+        bail!("`rustup target add {target}` failed");
     }
     Ok(())
 }

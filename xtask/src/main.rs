@@ -1,7 +1,8 @@
 //! `cargo xtask VERB`: the project's own commands.
 //!
 //! Owns how the project is built, tested, shown and measured: [`demo`] runs the main job, [`mod@test`] is the
-//! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures. Needs git, a C compiler and
+//! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@dist`] makes and checks
+//! the release archive. Needs git, a C compiler and
 //! rustup; adds the targets it needs by itself. Never installs system packages.
 
 #![forbid(unsafe_code)]
@@ -9,6 +10,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod dist;
 mod test;
 mod tidy;
 
@@ -22,15 +24,20 @@ Usage: cargo xtask VERB
   tidy    what no compiler checks: directions, headers, names, links
   bench host|sandbox [--json]
           what jobs cost in the host, or steps in its sandbox, against floors of the same run
+  dist [--check]
+          the release archive, in target/dist; with --check, whether it works
 
-All but tidy add the rustup target for Wasm guests when it is missing.
+All but tidy add the rustup targets that they need.
 ";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let verb = arguments.next();
     let rest: Vec<String> = arguments.collect();
-    if let (Some(surplus), true) = (rest.first(), verb.as_deref() != Some("bench")) {
+    if let (Some(surplus), true) = (
+        rest.first(),
+        !matches!(verb.as_deref(), Some("bench" | "dist")),
+    ) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
         return ExitCode::from(2);
     }
@@ -38,6 +45,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
         Some("bench") => bench::bench(&rest),
+        Some("dist") => dist::dist(&rest),
         Some("tidy") => tidy::tidy(&cargo::root()),
         Some("help" | "-h" | "--help") => {
             print!("{HELP}");

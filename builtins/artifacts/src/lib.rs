@@ -1,9 +1,10 @@
 //! The shipped builtins as Wasm components, and the sources of the SDK they are made with, embedded.
 //!
 //! Owns the list of what is shipped and under which name; the build script compiles it. Promises that each
-//! component imports nothing but the interfaces of `guest-sdk/wit`. Never compiles Wasm to machine code: that
-//! is the sandbox's work, on first use. Called by: the host, which looks `builtin://NAME` up here and copies
-//! the SDK into new projects, and the tests of the sandbox.
+//! component imports nothing but the interfaces of `guest-sdk/wit`, and that machine code is only embedded with the
+//! very component it was made of. Never compiles Wasm to machine code: that is the sandbox's work, on first use, or
+//! `stephost-precompile`'s before a release is built (`STEPHOST_PRECOMPILED`, see the build script). Called by: the
+//! host, which looks `builtin://NAME` up here and copies the SDK into new projects, and the sandbox.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,17 @@ pub struct Builtin {
     pub name: &'static str,
     /// The component.
     pub wasm: &'static [u8],
+    /// Private, so that what is loaded as machine code is what the build embedded, and nothing else.
+    code: Option<&'static [u8]>,
+}
+
+impl Builtin {
+    /// Returns what the component was compiled to when this program was built. Only shipped ones in release archives
+    /// have any.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static [u8]> {
+        self.code
+    }
 }
 
 static SHIPPED: &[Builtin] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));

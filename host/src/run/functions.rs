@@ -41,7 +41,7 @@ impl Functions {
     ) -> Result<Functions, sandbox::SandboxError> {
         let sandbox = sandbox::Sandbox::new(sandbox::SandboxConfig::default())?;
         let shipped = stephost_builtins::shipped().iter().map(|shipped| {
-            let builtin = sandbox::Builtin::new(shipped.name, shipped.wasm);
+            let builtin = sandbox::Builtin::shipped(shipped);
             (shipped.name.to_owned(), Component::Shipped(builtin))
         });
         let own = own.into_iter().map(|OwnBuiltin { name, path }| {
@@ -53,6 +53,11 @@ impl Functions {
             policy,
             builtins: Arc::new(shipped.chain(own).collect()),
         })
+    }
+
+    /// When the sandbox reserves the address space of its slots.
+    pub(crate) fn slots(&self) -> sandbox::Slots {
+        self.sandbox.slots()
     }
 
     /// The same functions under another policy: what is compiled stays so.

@@ -5,6 +5,7 @@
 //! which others may replace it. Accepted peers are our own effective user and root. What this does not stop:
 //! processes of the same user, all jobs of this host included (docs/threat-model.md).
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -89,14 +90,40 @@ fn default_path() -> Result<PathBuf, ListenError> {
         Err(error) => return Err(io_error("creating", dir)(error)),
     }
     let metadata = std::fs::symlink_metadata(dir).map_err(io_error("looking at", dir))?;
-    let private = metadata.is_dir() && metadata.mode() & 0o077 == 0;
+    check_private(dir, &metadata)?;
+    Ok(path)
+}
+
+/// Nobody but us may get into the directory of the default path.
+fn check_private(dir: &Path, metadata: &Metadata) -> Result<(), ListenError> {
     if metadata.uid() != own_user() {
         return Err(ListenError::Foreign(dir.to_owned()));
     }
+    let private = metadata.is_dir() && metadata.mode() & 0o077 == 0;
     if !private {
         return Err(ListenError::OpenDirectory(dir.to_owned()));
     }
-    Ok(path)
+    Ok(())
+}
+
+/// Looks whether a host could listen at the default path, and who does already. Makes and removes nothing.
+///
+/// # Errors
+///
+/// [`ListenError`], as [`listen`] would give it.
+pub(crate) fn look() -> Result<(PathBuf, Occupant), ListenError> {
+    let path = config::default_socket();
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(ListenError::TooLong(path));
+    }
+    let dir = path.parent().unwrap_or(&path);
+    match std::fs::symlink_metadata(dir) {
+        Ok(metadata) => check_private(dir, &metadata)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((path, Occupant::None)),
+        Err(error) => return Err(io_error("looking at", dir)(error)),
+    }
+    let occupant = occupant(&path)?;
+    Ok((path, occupant))
 }
 
 /// Others must not be able to replace the socket.
@@ -111,11 +138,21 @@ fn check_parent(path: &Path) -> Result<(), ListenError> {
     Ok(())
 }
 
-/// Removes what an earlier host of ours left at `path`, if nobody answers there.
-fn remove_dead(path: &Path) -> Result<(), ListenError> {
+/// Who has the place of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occupant {
+    /// Nobody.
+    None,
+    /// An earlier host of ours, which is gone.
+    Dead,
+    /// Somebody who answers, or is too busy to.
+    Alive,
+}
+
+fn occupant(path: &Path) -> Result<Occupant, ListenError> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::None),
         Err(error) => return Err(io_error("looking at", path)(error)),
     };
     if !metadata.file_type().is_socket() {
@@ -125,11 +162,17 @@ fn remove_dead(path: &Path) -> Result<(), ListenError> {
         return Err(ListenError::Foreign(path.to_owned()));
     }
     match StdUnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(io_error("removing", path))
-        }
-        // It answers, or it is too busy to.
-        Ok(_) | Err(_) => Err(ListenError::InUse(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Occupant::Dead),
+        Ok(_) | Err(_) => Ok(Occupant::Alive),
+    }
+}
+
+/// Removes what an earlier host of ours left at `path`, if nobody answers there.
+fn remove_dead(path: &Path) -> Result<(), ListenError> {
+    match occupant(path)? {
+        Occupant::None => Ok(()),
+        Occupant::Dead => std::fs::remove_file(path).map_err(io_error("removing", path)),
+        Occupant::Alive => Err(ListenError::InUse(path.to_owned())),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::Signal;
-use stephost_tests::{Client, State, block_on, installed_program, program, run_program};
+use stephost_tests::{Client, State, block_on, blocks, installed_program, program, run_program};
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
@@ -272,6 +272,24 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
     let again = place.write("again.toml", &plain);
     let done = run_program(&["config", "show", "--config", text(&again)], &[]).await;
     assert_eq!(done.out, plain);
+}
+
+#[test]
+fn the_command_of_the_operating_page_starts_a_daemon() {
+    block_on(async {
+        let place = Place::new();
+        let [command] = blocks(include_str!("../../../docs/operating.md"), "sh")[..] else {
+            panic!("the page has one command");
+        };
+        let command = command.replace("/run/stephost", text(place.dir.path()));
+        let words: Vec<&str> = command.split_whitespace().collect();
+        assert_eq!(words[..2], ["stephost", "serve"]);
+        let mut daemon = place.serve(&words[2..]);
+        place.told("READY=1").await;
+        place.client("steps.sock").await;
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.ended().await.code(), Some(0));
+    });
 }
 
 /// The example of the page is a configuration, with nothing that the table does not have.

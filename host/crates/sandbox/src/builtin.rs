@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use stephost_builtins::Builtin as Shipped;
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{CodeBuilder, Engine};
@@ -13,9 +14,11 @@ use crate::engine::slot_limits;
 use crate::guest::Guest;
 use crate::imports::{INTERFACES, process};
 use crate::limits::hit_in_message;
+use crate::sys::Code;
 use crate::{GuestEnding, HostFault, Manifest, ManifestError, Signature};
 
-/// A named component. Compiled on first use, once, however many use it first; clones share that.
+/// A named component. Compiled on first use, or loaded if it was compiled when this program was built; once,
+/// however many use it first. Clones share that.
 ///
 /// It belongs to the first [`crate::Sandbox`] that runs it.
 #[derive(Clone)]
@@ -26,6 +29,7 @@ pub struct Builtin {
 struct Shared {
     name: Box<str>,
     wasm: Wasm,
+    code: Option<Code>,
     manifest: OnceLock<Result<Manifest, ManifestError>>,
     compiled: OnceCell<Result<Compiled, GuestEnding>>,
     signature: OnceCell<Arc<Signature>>,
@@ -72,9 +76,20 @@ pub(crate) struct Compiled {
 impl Builtin {
     /// Names a component. Does not look at it yet.
     pub fn new(name: &str, wasm: impl Into<Wasm>) -> Builtin {
+        Builtin::with_code(name, wasm.into(), None)
+    }
+
+    /// A builtin that came with this program, and what it was compiled to.
+    #[must_use]
+    pub fn shipped(shipped: &Shipped) -> Builtin {
+        Builtin::with_code(shipped.name, shipped.wasm.into(), Code::of(shipped))
+    }
+
+    pub(crate) fn with_code(name: &str, wasm: Wasm, code: Option<Code>) -> Builtin {
         let shared = Shared {
             name: name.into(),
-            wasm: wasm.into(),
+            wasm,
+            code,
             manifest: OnceLock::new(),
             compiled: OnceCell::new(),
             signature: OnceCell::new(),
@@ -126,8 +141,7 @@ impl Builtin {
     pub(crate) async fn compile(&self, engine: &Engine, linker: &Linker<Guest>) {
         let compile = || async {
             let (builtin, engine, linker) = (self.clone(), engine.clone(), linker.clone());
-            let compiling =
-                tokio::task::spawn_blocking(move || link(&engine, &linker, builtin.wasm()));
+            let compiling = tokio::task::spawn_blocking(move || link(&engine, &linker, &builtin));
             compiling.await.unwrap_or_else(|_panic| {
                 Err(GuestEnding::HostFault(HostFault::new(
                     "the compiler could not cope with the component",
@@ -138,21 +152,15 @@ impl Builtin {
     }
 }
 
-fn link(engine: &Engine, linker: &Linker<Guest>, wasm: &[u8]) -> Result<Compiled, GuestEnding> {
-    let compiler = |fault: wasmtime::Error| {
-        let too_large = hit_in_message(&fault.root_cause().to_string(), &slot_limits());
-        too_large.map_or_else(
-            || GuestEnding::NotAComponent {
-                message: plain(&format!("{fault:#}")),
-            },
-            |hit| hit.ending(),
-        )
+pub(crate) fn link(
+    engine: &Engine,
+    linker: &Linker<Guest>,
+    builtin: &Builtin,
+) -> Result<Compiled, GuestEnding> {
+    let component = match loaded(engine, builtin) {
+        Some(component) => component,
+        None => compiled(engine, builtin)?,
     };
-    // Binary only: the text format is a feature of the engine that another crate could switch on.
-    let component = CodeBuilder::new(engine)
-        .wasm_binary(wasm, None)
-        .and_then(|code| code.compile_component())
-        .map_err(compiler)?;
     let pre = linker
         .instantiate_pre(&component)
         .map_err(|fault| missing_import(&component, engine, &fault))?;
@@ -167,6 +175,46 @@ fn link(engine: &Engine, linker: &Linker<Guest>, wasm: &[u8]) -> Result<Compiled
         .find(|name| name.starts_with(process::INTERFACE))
         .map(str::to_owned);
     Ok(Compiled { step, process })
+}
+
+/// The code that came with this program, if there is any and this machine can run it.
+fn loaded(engine: &Engine, builtin: &Builtin) -> Option<Component> {
+    let Some(code) = builtin.shared.code else {
+        tracing::info!(func.ref = builtin.name(), "a builtin is compiled");
+        return None;
+    };
+    match code.load(engine) {
+        Ok(component) => {
+            tracing::info!(func.ref = builtin.name(), "a builtin was loaded as it was compiled with this program");
+            Some(component)
+        }
+        Err(fault) => {
+            let reason = plain(&format!("{fault:#}"));
+            tracing::warn!(
+                func.ref = builtin.name(),
+                reason,
+                "a builtin is compiled, because the code that came with this program does not suit this machine"
+            );
+            None
+        }
+    }
+}
+
+fn compiled(engine: &Engine, builtin: &Builtin) -> Result<Component, GuestEnding> {
+    let refused = |fault: wasmtime::Error| {
+        let too_large = hit_in_message(&fault.root_cause().to_string(), &slot_limits());
+        too_large.map_or_else(
+            || GuestEnding::NotAComponent {
+                message: plain(&format!("{fault:#}")),
+            },
+            |hit| hit.ending(),
+        )
+    };
+    // Binary only: the text format is a feature of the engine that another crate could switch on.
+    CodeBuilder::new(engine)
+        .wasm_binary(builtin.wasm(), None)
+        .and_then(|code| code.compile_component())
+        .map_err(refused)
 }
 
 /// Names what a component asks for and we do not have: an interface we do not know, else one of ours in

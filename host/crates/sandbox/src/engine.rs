@@ -12,7 +12,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use crate::SandboxError;
+use crate::{SandboxError, Slots};
 
 /// Native stack of a guest.
 const WASM_STACK_BYTES: usize = 512 << 10;
@@ -59,22 +59,36 @@ const TICK: Duration = Duration::from_millis(5);
 const IDLE_TICKS_MAX: u32 = 20;
 
 /// Makes an engine whose slots are reserved at once, or one that reserves on demand where the address space
-/// for that is not there.
-pub(crate) fn engine(slots_max: u32) -> Result<Engine, SandboxError> {
-    let mut pooled = config();
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots_max)));
-    if let Ok(engine) = Engine::new(&pooled) {
-        return Ok(engine);
+/// for that is not there; says which.
+pub(crate) fn engine(slots_max: u32) -> Result<(Engine, Slots), SandboxError> {
+    if let Ok(engine) = Engine::new(&pooled(slots_max)) {
+        return Ok((engine, Slots::Reserved));
     }
     let mut on_demand = config();
     on_demand.memory_reservation(SHORT_RESERVATION_BYTES);
     on_demand.memory_reservation_for_growth(SHORT_RESERVATION_BYTES);
-    Engine::new(&on_demand).map_err(|fault| SandboxError::Engine {
+    let engine = Engine::new(&on_demand).map_err(|fault| SandboxError::Engine {
         message: format!("{fault:#}"),
-    })
+    })?;
+    Ok((engine, Slots::OnDemand))
 }
 
-fn config() -> Config {
+/// Makes an engine that compiles for every machine of a target, what [`engine`] can load. It runs nothing, so its pool is as
+/// small as one can be: how many slots there are changes no code.
+pub(crate) fn compiler(target: &str) -> wasmtime::Result<Engine> {
+    let mut config = pooled(1);
+    // A named target has no more than its baseline; without one it would be this machine, with all that it can.
+    config.target(target)?;
+    Engine::new(&config)
+}
+
+pub(crate) fn pooled(slots_max: u32) -> Config {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots_max)));
+    config
+}
+
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -277,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_ticker_sleeps_while_nobody_computes_and_wakes_for_who_does() {
-        let engine = engine(1).unwrap();
+        let (engine, _slots) = engine(1).unwrap();
         let ticker = Ticker::start(&engine).unwrap();
         let ticks = ticker.ticks();
         let is_asleep = || ticks.shared.asleep.load(Ordering::SeqCst);

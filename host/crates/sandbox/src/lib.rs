@@ -1,14 +1,16 @@
 //! Builtins as Wasm guests: running one, ending one, and naming how it ended.
 //!
 //! Owns the engine, the compiled components, the host interfaces, the limits, and a runtime of its own on
-//! which guests run that take longer than a moment.
+//! which guests run that take longer than a moment. What a shipped builtin was compiled to when this program was
+//! built is loaded instead, where this machine can run it ([`Builtin::shipped`]).
 //!
 //! Promises: every run has a fresh store and gets exactly what its [`Call`] says; every run ends in exactly
 //! one [`GuestEnding`], soon after it was told to; a guest that breaks, and a host function that breaks,
 //! break that run only.
 //!
 //! Never does: decide what a guest may use (that is `policy`), know what a step or a job is, read the
-//! environment, a clock's date or a file. Called by: `run` in the host.
+//! environment, a clock's date or a file. Called by: `run` in the host, and [`precompile()`] by
+//! `stephost-precompile`.
 //!
 //! ```text
 //! Builtin ──first use──► compiled ──slot──► store ──► describe / run ──► GuestEnding
@@ -16,7 +18,7 @@
 //!                             log, control, context, secrets, process (imports/)
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod bindings;
 mod builtin;
@@ -29,10 +31,12 @@ mod imports;
 mod json;
 mod limits;
 mod manifest;
+mod precompile;
 mod programs;
 mod run;
 mod signature;
 mod stop;
+mod sys;
 #[cfg(test)]
 mod tests;
 mod trap;
@@ -54,6 +58,7 @@ pub use call::{Call, Channel, Context, Log};
 pub use ending::{GuestEnding, HostFault, Trap};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
 pub use manifest::{Manifest, ManifestError};
+pub use precompile::{PrecompileError, precompile};
 pub use programs::{
     Answer, CHILDREN_MAX, Command, Exit, FILES_BYTES_MAX, File, Program, ProgramEnding, Programs,
     STARTS_MAX, STRINGS_BYTES_MAX, StartError,
@@ -107,6 +112,15 @@ impl Default for SandboxConfig {
     }
 }
 
+/// When the address space of the slots is reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slots {
+    /// At the start, all of them.
+    Reserved,
+    /// For each guest anew, because this machine has too little for all; starting one takes longer then.
+    OnDemand,
+}
+
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -133,6 +147,7 @@ struct Inner {
     ticker: Ticker,
     runtime: GuestRuntime,
     slots: Arc<Semaphore>,
+    reserved: Slots,
 }
 
 impl fmt::Debug for Sandbox {
@@ -150,16 +165,23 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`] when the machine refuses; too little address space for every slot is no reason.
     pub fn new(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
-        let engine = engine::engine(config.slots_max)?;
+        let (engine, reserved) = engine::engine(config.slots_max)?;
         let linker = imports::linker(&engine).map_err(|fault| SandboxError::Engine {
             message: format!("{fault:#}"),
         })?;
-        Sandbox::assemble(config, engine, linker)
+        Sandbox::assemble(config, engine, reserved, linker)
+    }
+
+    /// Returns when the address space of the slots is reserved.
+    #[must_use]
+    pub fn slots(&self) -> Slots {
+        self.inner.reserved
     }
 
     fn assemble(
         config: SandboxConfig,
         engine: Engine,
+        reserved: Slots,
         linker: Linker<Guest>,
     ) -> Result<Sandbox, SandboxError> {
         let SandboxConfig { slots_max, threads } = config;
@@ -175,6 +197,7 @@ impl Sandbox {
                 ticker,
                 runtime,
                 slots,
+                reserved,
             }),
         })
     }

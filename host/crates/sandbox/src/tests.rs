@@ -17,6 +17,7 @@ mod evil;
 mod hosting;
 mod limits;
 mod manners;
+mod precompiled;
 mod programs;
 mod sealed;
 mod sharing;

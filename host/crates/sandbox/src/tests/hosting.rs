@@ -16,7 +16,7 @@ fn with_host_function(
         slots_max: 1,
         threads: 1,
     };
-    let engine = engine::engine(config.slots_max).unwrap();
+    let (engine, slots) = engine::engine(config.slots_max).unwrap();
     let mut linker = imports::linker(&engine).unwrap();
     linker.allow_shadowing(true);
     replace(&mut linker.instance(name).unwrap());
@@ -25,7 +25,7 @@ fn with_host_function(
         ..IDLE
     };
     (
-        Sandbox::assemble(config, engine, linker).unwrap(),
+        Sandbox::assemble(config, engine, slots, linker).unwrap(),
         calling.builtin(),
     )
 }
