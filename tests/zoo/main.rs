@@ -9,7 +9,8 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "these programs are made to wait for nothing but the end"
+    clippy::zombie_processes,
+    reason = "these programs wait for nothing but the end, and for nobody"
 )]
 
 use std::{
