@@ -26,14 +26,18 @@ mod visible;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use stephost_process::Supervisors;
 
 use exit::Failure;
 
 use crate::config;
+use crate::jobs::Jobs;
+use crate::run::Functions;
 
 /// How long `health` waits for an answer, unless told otherwise.
 const HEALTH_DEFAULT: &str = "5s";
@@ -171,6 +175,19 @@ struct ServeArguments {
     /// Program to run once the first byte arrives on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
+}
+
+/// The registry of a host that runs jobs, and the supervisors to close at its end.
+fn jobs(functions: Functions) -> Result<(Arc<Jobs>, Supervisors), Failure> {
+    // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
+    if let Err(error) = stephost_process::hide_memory() {
+        tracing::warn!(%error, "other processes of this user may look into the host's memory");
+    }
+    let supervisors = Supervisors::new()
+        .context("starting the supervisors of native steps")
+        .map_err(Failure::internal)?;
+    let jobs = Jobs::new(Arc::new(functions), supervisors.clone());
+    Ok((Arc::new(jobs), supervisors))
 }
 
 /// Writes a result. A reader that has seen enough is no failure.

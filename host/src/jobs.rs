@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use stephost_job::{JobId, StopReason};
 use stephost_policy::Policy;
+use stephost_process::Supervisors;
 use tokio::sync::watch;
 
 use crate::logfile::LogReader;
@@ -79,6 +80,7 @@ pub(crate) struct Jobs {
     registry: Mutex<Registry>,
     /// What new jobs call.
     functions: Mutex<Arc<Functions>>,
+    supervisors: Supervisors,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
 }
@@ -104,8 +106,8 @@ impl Drop for Reservation<'_> {
 }
 
 impl Jobs {
-    /// An empty registry whose jobs call `functions`.
-    pub(crate) fn new(functions: Arc<Functions>) -> Jobs {
+    /// An empty registry whose jobs call `functions` and run their programs under `supervisors`.
+    pub(crate) fn new(functions: Arc<Functions>, supervisors: Supervisors) -> Jobs {
         let registry = Registry {
             slots: HashMap::new(),
             draining: false,
@@ -113,6 +115,7 @@ impl Jobs {
         Jobs {
             registry: Mutex::new(registry),
             functions: Mutex::new(functions),
+            supervisors,
             changed: watch::Sender::new(()),
         }
     }
@@ -135,7 +138,8 @@ impl Jobs {
                 }
             }
         };
-        let prepared = prepare::prepare(submission, self.functions()).await?;
+        let functions = self.functions();
+        let prepared = prepare::prepare(submission, functions, self.supervisors.clone()).await?;
         let job = Job::start(prepared, self.changed.clone());
         self.lock().slots.insert(id, Slot::Made(job));
         drop(reservation);

@@ -21,5 +21,9 @@ mod server;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // First of all: a supervisor has one thread and nothing else of ours.
+    if let Some(code) = stephost_process::supervise_if_asked() {
+        return code;
+    }
     std::process::ExitCode::from(cli::run())
 }

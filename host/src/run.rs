@@ -10,6 +10,7 @@
 //! `process`.
 
 mod builtin;
+pub(crate) mod containment;
 mod environment;
 mod exec;
 mod fetch;
@@ -29,7 +30,7 @@ use futures_util::future::BoxFuture;
 use stephost_expr::{ExpressionError, Value};
 use stephost_job::{Ending, StopReason};
 use stephost_joblog::Stream;
-use stephost_process::Leftovers;
+use stephost_process::{Leftovers, Supervisors};
 use stephost_steps::{
     Body, Call, Composite, Env, Function, Name, Outputs as DeclaredOutputs, Spec, Step, Strictness,
 };
@@ -78,6 +79,8 @@ pub(crate) struct JobContext {
     pub(crate) log: Arc<LogWriter>,
     pub(crate) workspace: Arc<Workspace>,
     pub(crate) functions: Arc<Functions>,
+    /// Who sees native programs to their end.
+    pub(crate) supervisors: Supervisors,
     /// How definitions are read that the job loads while it runs.
     pub(crate) strictness: Strictness,
     pub(crate) work_dir: PathBuf,
@@ -151,6 +154,17 @@ impl Halt {
     /// An expression of `part` cannot be evaluated.
     fn expression(part: &str, error: &ExpressionError) -> Halt {
         Halt::failed(format!("{part}: {error}"))
+    }
+
+    /// Somebody asked the job to stop before the step began.
+    fn not_started() -> Halt {
+        let ending = Ending::Cancelled {
+            message: "not started".to_owned(),
+        };
+        Halt {
+            ending,
+            interrupted: true,
+        }
     }
 
     fn within(self, step: &Name) -> Halt {
@@ -307,13 +321,7 @@ impl JobContext {
         if *self.stop.borrow() == StopLevel::None {
             return Ok(());
         }
-        let ending = Ending::Cancelled {
-            message: "not started".to_owned(),
-        };
-        Err(Halt {
-            ending,
-            interrupted: true,
-        })
+        Err(Halt::not_started())
     }
 
     fn stopped(&self) -> bool {

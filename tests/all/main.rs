@@ -4,6 +4,7 @@ mod about;
 mod author;
 mod builtins;
 mod check;
+mod containment;
 mod dataflow;
 mod doctor;
 mod expressions;

@@ -123,7 +123,7 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions)));
+    let (jobs, supervisors) = super::jobs(functions)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let tasks = [
         watch_signals(drain)
@@ -143,6 +143,7 @@ async fn serving(
     for task in tasks {
         task.abort();
     }
+    supervisors.close().await;
     served.context("serving").map_err(Failure::internal)?;
     tracing::info!("ended");
     Ok(exit::FINE)

@@ -35,7 +35,7 @@ use super::exit::{self, Failure};
 use super::visible::visible;
 use super::{policy, print};
 use crate::config;
-use crate::jobs::{Jobs, RefusedJob, RunError, Submission, Variable, Work};
+use crate::jobs::{RefusedJob, RunError, Submission, Variable, Work};
 use crate::run::{Entry, Functions, LocalFiles, name_fault};
 use engine::{Ended, Stops};
 use screen::Screen;
@@ -348,7 +348,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions)));
+    let (jobs, supervisors) = super::jobs(functions)?;
     let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;
@@ -395,6 +395,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         }
     }
 
+    supervisors.close().await;
     let code = report::code(&ended.ending, arguments.propagate_exit, signal);
     if arguments.json {
         let document = report::document(&settings.what, &ended, &differs, code);

@@ -9,7 +9,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,7 +22,6 @@ use tokio::sync::watch;
 use super::exit::{self, Failure};
 use super::{ServeArguments, policy};
 use crate::config;
-use crate::jobs::Jobs;
 use crate::observe::{self, OperatorLog};
 use crate::run::Functions;
 use crate::server::listen::ListenError;
@@ -90,7 +88,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions)));
+    let (jobs, supervisors) = super::jobs(functions)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")
@@ -126,6 +124,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         code = &mut command => (Some(code), serving.await),
     };
     signals.abort();
+    supervisors.close().await;
     served.context("serving").map_err(Failure::internal)?;
     match code {
         Some(code) => code,
@@ -193,8 +192,8 @@ async fn run_command(
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit())
         .process_group(0);
-    let mut child = tokio::process::Command::from(command)
-        .spawn()
+    let mut command = tokio::process::Command::from(command);
+    let mut child = stephost_process::start_other(|| command.spawn(), tokio::process::Child::id)
         .with_context(|| format!("starting {}", program.display()))
         .map_err(Failure::unavailable)?;
     let group = child

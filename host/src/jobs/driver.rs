@@ -18,6 +18,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use stephost_job::{self as job, At, Ending, Event, JobId, State, StopReason};
+use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
-use crate::run::{Entry, JobContext, Outcome, StopLevel};
+use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
 /// What may wait for the driver. More of it changes nothing: the first stop counts.
 const ASKED_WAITING_MAX: usize = 4;
@@ -345,8 +346,11 @@ impl Driver {
                 .unwrap_or_else(PoisonError::into_inner),
         );
         for leftover in leftovers {
-            let killed = leftover.kill().await;
-            tracing::info!(job.id = %session.view.borrow().id, killed, "killed what a step left running");
+            let trace = leftover.kill().await;
+            containment::record_kept(session.view.borrow().id.as_str(), &trace);
+            if let Some(line) = containment::line(&trace) {
+                session.log.line(Stream::Err, &line);
+            }
         }
         // The walk is over, so this is the last holder of the workspace. A step may have filled it.
         let removed = tokio::task::spawn_blocking(move || drop(context)).await;

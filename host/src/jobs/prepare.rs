@@ -12,6 +12,7 @@ use std::time::Duration;
 use stephost_expr::{Map, Value};
 use stephost_job::{GRACE_DEFAULT, JobId};
 use stephost_joblog::{Secrets, Stream};
+use stephost_process::Supervisors;
 use stephost_steps::{DocumentError, Parsed, Strictness};
 use tokio::sync::watch;
 
@@ -111,9 +112,12 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     submission: Submission,
     functions: Arc<Functions>,
+    supervisors: Supervisors,
 ) -> Result<Prepared, RefusedJob> {
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
-    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions)).await {
+    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, supervisors))
+        .await
+    {
         Ok(prepared) => prepared,
         Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
         Err(_) => Err(RefusedJob::Broken(
@@ -125,6 +129,7 @@ pub(super) async fn prepare(
 fn prepare_blocking(
     submission: Submission,
     functions: Arc<Functions>,
+    supervisors: Supervisors,
 ) -> Result<Prepared, RefusedJob> {
     let Submission {
         id,
@@ -175,6 +180,7 @@ fn prepare_blocking(
         variables: variable_values(variables, &workspace).map_err(storage)?,
         workspace: Arc::new(workspace),
         functions,
+        supervisors,
         strictness,
         work_dir,
         environment: Environment::new(root),

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use stephost_job::Ending;
 use stephost_joblog::Stream;
-use stephost_process::{Exit, Leftovers, Output, Plan, Report, Stopper};
+use stephost_process::{Exit, Leftovers, Mechanism, Output, Plan, Report, Stopper};
 use stephost_steps::{Env, Exec, Outputs as DeclaredOutputs, Spec};
 use tokio::time::Instant;
 
 use super::scope::StepScope;
 use super::workspace::WorkFile;
-use super::{Environment, Frame, Halt, JobContext, Outputs, StopLevel, evaluate_env, outputs};
+use super::{
+    Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env, outputs,
+};
 use crate::logfile::LogWriter;
 
 /// Said when a program's output does not end with it.
@@ -57,7 +59,7 @@ impl JobContext {
         scope.files(&files.output.path(), &files.export.path());
         let environment = self.own_environment(frame, &mut scope)?;
         let command = self.expand(exec, &scope, environment)?;
-        self.program(command).await?;
+        self.program(frame.name, command).await?;
         let outputs = self.read_outputs(&files.output, &frame.function.spec)?;
         self.read_exports(&files.export, &frame.environment)?;
         Ok(outputs)
@@ -120,7 +122,7 @@ impl JobContext {
     }
 
     /// Runs a program to its end.
-    async fn program(&self, command: Command) -> Result<(), Halt> {
+    async fn program(&self, name: &str, command: Command) -> Result<(), Halt> {
         let Command {
             argv,
             work_dir,
@@ -135,8 +137,13 @@ impl JobContext {
             work_dir,
         };
         let output = Arc::new(StepOutput(Arc::clone(&self.log)));
-        let running = stephost_process::start(plan, output)
-            .map_err(|error| Halt::failed(format!("exec: {error}")))?;
+        let running = tokio::select! {
+            started = self.supervisors.start(plan, output) => {
+                started.map_err(|error| Halt::failed(format!("exec: {error}")))?
+            }
+            // A program on a file system that hangs keeps its start waiting.
+            () = self.killed() => return Err(Halt::not_started()),
+        };
         let stopper = running.stopper();
         let report = {
             let mut ended = std::pin::pin!(running.ended());
@@ -146,7 +153,21 @@ impl JobContext {
             }
         };
         self.log.flush();
+        containment::record(name, &report);
+        if let Some(line) = containment::line(&report.trace) {
+            self.log.line(Stream::Err, &line);
+        }
         self.judge(report)
+    }
+
+    /// Waits for the kill.
+    async fn killed(&self) {
+        let mut stop = self.stop.clone();
+        let killed = stop.wait_for(|level| matches!(level, StopLevel::Kill { .. }));
+        if killed.await.is_err() {
+            // The driver is gone, and so is soon whoever waits here.
+            std::future::pending().await
+        }
     }
 
     /// Hands stops to the process, first the polite one, then the kill. Returns after the kill.
@@ -189,7 +210,12 @@ impl JobContext {
         if let Some(leftovers) = report.leftovers {
             self.keep(leftovers);
         }
+        let is_lost = report.trace.mechanism == Mechanism::Host;
         let ending = match report.exit {
+            Exit::LOST if is_lost => Ending::Failed {
+                message: "exec: the step's supervisor was killed, and the step with it".to_owned(),
+                exit_status: None,
+            },
             Exit::Code(0) if !report.signalled => return Ok(()),
             Exit::Code(0) => Ending::Cancelled {
                 message: "exec: stopped".to_owned(),
@@ -237,8 +263,8 @@ impl JobContext {
     }
 }
 
-/// Whether a process of the step's group still holds its output. Held by nobody of the group means: by one who
-/// left it, or for a moment by the start of another step. The two cannot be told apart, so neither counts.
+/// Whether a process of the step still holds its output. Held by nobody of the step means: for a moment, by a
+/// child of the host that has not become another program yet; that does not count.
 pub(super) fn is_held(report: &Report) -> bool {
     let members = report.leftovers.as_ref().map_or(0, Leftovers::processes);
     report.background > 0 && members > 0

@@ -21,7 +21,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture as _, ready};
 use stephost_joblog::Stream;
 use stephost_policy::{Denial, Grant};
-use stephost_process::{Leftovers, Plan, Report, StartError, Stopper};
+use stephost_process::{Leftovers, Plan, Report, StartError, Stopper, Supervisors};
 use stephost_sandbox as sandbox;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ use super::builtin::audit;
 use super::environment::name_fault;
 use super::exec::{self, BACKGROUND, StepOutput};
 use super::workspace::{ProgramFile, Workspace};
-use super::{Environment, JobContext, StopLevel};
+use super::{Environment, JobContext, StopLevel, containment};
 use crate::logfile::LogWriter;
 
 /// Refusals of one step that are kept to explain its ending. The audit trail has them all.
@@ -50,6 +50,7 @@ struct Step {
     log: Arc<LogWriter>,
     /// Weak, so that a guest that nobody could end does not keep a job's files.
     workspace: Weak<Workspace>,
+    supervisors: Supervisors,
     stop: watch::Receiver<StopLevel>,
     /// Where programs are watched: guests have a runtime that does not read pipes.
     runtime: Handle,
@@ -91,6 +92,7 @@ impl StepPrograms {
                 work_dir: context.work_dir.clone(),
                 log: Arc::clone(&context.log),
                 workspace: Arc::downgrade(&context.workspace),
+                supervisors: context.supervisors.clone(),
                 stop: context.stop.clone(),
                 runtime: Handle::current(),
                 state: Mutex::default(),
@@ -157,9 +159,10 @@ impl sandbox::Programs for Capability {
         &self,
         command: sandbox::Command,
     ) -> sandbox::Answer<'_, Result<Box<dyn sandbox::Program>, sandbox::StartError>> {
-        // A spawn blocks for a tenth of a millisecond: less than sending it somewhere else would cost.
-        let started = Step::start(&self.0, command);
-        Box::pin(ready(started.map(|program| Box::new(program) as _)))
+        Box::pin(async {
+            let started = Step::start(&self.0, command).await;
+            started.map(|program| Box::new(program) as _)
+        })
     }
 
     fn which<'a>(&'a self, programs: &'a [String]) -> sandbox::Answer<'a, Option<String>> {
@@ -172,13 +175,16 @@ impl Step {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(step: &Arc<Step>, command: sandbox::Command) -> Result<Started, sandbox::StartError> {
+    async fn start(
+        step: &Arc<Step>,
+        command: sandbox::Command,
+    ) -> Result<Started, sandbox::StartError> {
         if *step.stop.borrow() != StopLevel::None {
             return Err(sandbox::StartError::Stopping);
         }
         step.check(&command.program)?;
         let program = command.program.clone();
-        let started = step.spawn(command);
+        let started = step.spawn(command).await;
         let refused = started.as_ref().err();
         // The trail has the name of the program, which the builtin chose, and nothing that may be a secret.
         tracing::info!(
@@ -234,7 +240,7 @@ impl Step {
         Err(error)
     }
 
-    fn spawn(
+    async fn spawn(
         &self,
         command: sandbox::Command,
     ) -> Result<(stephost_process::Running, Vec<ProgramFile>), sandbox::StartError> {
@@ -253,13 +259,19 @@ impl Step {
             work_dir: self.work_dir.clone(),
         };
         let output = Arc::new(StepOutput(Arc::clone(&self.log)));
-        let _context = self.runtime.enter();
-        match stephost_process::start(plan, output) {
-            Ok(running) => Ok((running, files)),
-            Err(StartError::ProgramNotFound { .. } | StartError::NoSuchFile { .. }) => {
+        let supervisors = self.supervisors.clone();
+        // Whoever stops waiting leaves nothing: the task ends by itself, and what it started is dropped.
+        let started = self
+            .runtime
+            .spawn(async move { supervisors.start(plan, output).await });
+        match started.await {
+            Ok(Ok(running)) => Ok((running, files)),
+            Ok(Err(StartError::ProgramNotFound { .. } | StartError::NoSuchFile { .. })) => {
                 Err(sandbox::StartError::NotFound)
             }
-            Err(error) => Err(sandbox::StartError::Failed(error.to_string())),
+            Ok(Err(error)) => Err(sandbox::StartError::Failed(error.to_string())),
+            Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+            Err(_) => Err(sandbox::StartError::Stopping),
         }
     }
 
@@ -337,6 +349,10 @@ impl Step {
             self.log.line(Stream::Err, BACKGROUND);
         }
         self.log.flush();
+        containment::record(&self.name, &report);
+        if let Some(line) = containment::line(&report.trace) {
+            self.log.line(Stream::Err, &line);
+        }
         self.state().leftovers.extend(report.leftovers);
         sandbox::Exit {
             ending: signal::ending(report.exit),

@@ -78,7 +78,11 @@ step_test!(
             .await;
         job.wait_for("ready").await;
         let (log, ()) = tokio::join!(job.log(), async { host.signal(Signal::TERM) });
-        assert_eq!(text_of(&log), "Running step name=it\nready\n");
+        assert_eq!(
+            text_of(&log),
+            "Running step name=it\nready\n\
+             step host: killed 1 process that had not ended when asked to\n"
+        );
         assert_eq!(host.exited().await.code(), Some(0));
     }
 );

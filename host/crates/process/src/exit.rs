@@ -6,8 +6,8 @@ use std::fmt;
 /// How the step's leader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It exited with this code; 0 is success. −1 stands for a code that the kernel did not keep
-    /// (the host was started with SIGCHLD ignored).
+    /// It exited with this code; 0 is success. −1 stands for a code that nobody could learn:
+    /// the step's supervisor was killed.
     Code(i32),
     /// This signal ended it.
     Signal(i32),
@@ -16,8 +16,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// What is reported when somebody else took the exit status.
-    pub(crate) const LOST: Exit = Exit::Code(-1);
+    /// What is reported when the exit status cannot be learned.
+    pub const LOST: Exit = Exit::Code(-1);
 
     /// Returns whether the leader exited with code 0.
     pub fn is_success(self) -> bool {

@@ -1,38 +1,26 @@
-//! The life of one step's group, as a pure state machine.
+//! The life of one step's processes, as a pure state machine.
 //!
-//! Contract: [`Life::apply`] is total: every phase answers every event. It sends nothing and reads no clock; it says which signal is
-//! due, and `group` sends it under the same lock. What the driver does next follows from [`Life::phase`] alone.
-//! Called by: `group`. Calls: nothing.
+//! Contract: [`Life::apply`] is total: every state answers every event. It sends nothing and reads no clock: the time comes with the event, and
+//! what it answers is the deed that is due. The supervisor looks at the kernel, asks here, and does it.
+//! Called by: `supervisor`. Calls: nothing.
 //!
 //! ```text
-//! Running ──leader ended──────────────────────────► Reading ──read──► Settled
-//!    └─────leader ended, stop asked──► Emptying ──empty──┘ ▲
-//!                                         └◄──stop asked───┘
+//! leader runs ──ended──► others live (kept) ──all gone──► over: empty
+//!      │ stop                   │ stop                        ▲
+//!      ▼                        ▼                             │
+//!   asked to end ──────────────────────────────all gone───────┤
+//!      │ kill, or nobody is left to ask                       │
+//!      ▼                                                      │
+//!   killed, swept until the kernel knows nobody ──all gone────┘
+//!      └──five seconds──► over: somebody is left
 //! ```
+
+use std::time::Duration;
 
 use crate::Exit;
 
-/// Where a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The leader runs.
-    Running,
-    /// The leader ended, a stop was asked for: the group is watched until nobody is left in it.
-    Emptying { exit: Exit },
-    /// Nobody is waited for any more; what the pipes hold is read.
-    Reading { exit: Exit, patience: Patience },
-    /// The leader may be reaped. No signal is sent from here on.
-    Settled { exit: Exit },
-}
-
-/// How long a held pipe is read after the leader's end; `pump` has the times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Whoever might have had something to say is gone; only a moment for one who holds a pipe without knowing it.
-    Short,
-    /// A helper of the step (`> >(tee)`) may be finishing.
-    Long,
-}
+/// How long killed processes may take to die before it is reported that they did not (stuck in the kernel, another user's).
+pub(crate) const KILL_BUDGET: Duration = Duration::from_secs(5);
 
 /// How far a stop has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,54 +33,69 @@ enum Asked {
 /// What can happen to a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Somebody asks for a polite stop. `leader_lives` is what the kernel says at this moment.
-    Terminate { leader_lives: bool },
-    /// Somebody asks for a hard stop. `others_live`: members besides the leader; only asked when the leader has ended.
-    Kill {
-        leader_lives: bool,
-        others_live: bool,
-    },
-    /// The leader ended and was not reaped.
-    LeaderEnded(Exit),
-    /// Nobody but the dead leader is in the group, or nobody can be seen.
-    GroupEmpty,
-    /// The time that a killed group may take to die is over.
-    BudgetSpent,
-    /// The pipes are at their end, or were given up.
-    OutputRead,
+    /// The kernel was asked: how the leader ended, if it did, and whether any other descendant lives.
+    Seen { leader: Option<Exit>, others: bool },
+    /// Somebody asks for a polite stop.
+    Terminate,
+    /// Somebody asks for a hard stop, or nobody is there any more who could.
+    Kill,
 }
 
-/// The signal that is due after an event.
+/// What is to be done after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Nothing,
+    /// Say that the leader has ended and others live on.
+    TellLeaderEnded,
+    /// Ask everybody to end.
     Terminate,
+    /// Kill everybody, the group first.
     Kill,
+    /// Kill whoever is still seen.
+    Sweep,
+    /// Say that nobody is left.
+    TellEmpty,
+    /// Say who is left.
+    TellLeft,
+}
+
+/// How a life ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The kernel knows no descendant any more.
+    Empty,
+    /// The time for dying is over, and somebody lives.
+    Left,
 }
 
 /// One step's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Life {
-    phase: Phase,
+    leader: Option<Exit>,
     asked: Asked,
+    told: bool,
     signalled: bool,
-    killed: bool,
+    /// When a killed tree's time is over.
+    give_up: Option<Duration>,
+    over: Option<Over>,
 }
 
 impl Life {
     /// A step whose leader was just spawned.
     pub(crate) fn new() -> Life {
         Life {
-            phase: Phase::Running,
+            leader: None,
             asked: Asked::Nothing,
+            told: false,
             signalled: false,
-            killed: false,
+            give_up: None,
+            over: None,
         }
     }
 
-    /// Where the step is now.
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase
+    /// How the leader ended, once it has.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        self.leader
     }
 
     /// Whether a stop was asked for before the leader ended.
@@ -100,309 +103,264 @@ impl Life {
         self.signalled
     }
 
-    /// Whether the hard kill met somebody alive.
+    /// Whether everybody alive was sent the kill.
     pub(crate) fn killed(&self) -> bool {
-        self.killed
+        self.give_up.is_some()
     }
 
-    /// Whether the hard kill was asked for.
-    pub(crate) fn kill_asked(&self) -> bool {
-        self.asked == Asked::Kill
+    /// Whether and how it ended.
+    pub(crate) fn over(&self) -> Option<Over> {
+        self.over
     }
 
-    /// Takes `event` and answers with the signal that is due now.
-    pub(crate) fn apply(&mut self, event: Event) -> Due {
-        match (self.phase, event) {
-            (
-                Phase::Running | Phase::Emptying { .. } | Phase::Reading { .. },
-                Event::Terminate { leader_lives },
-            ) => self.ask(Asked::Terminate, leader_lives, false),
-            (
-                Phase::Running | Phase::Emptying { .. } | Phase::Reading { .. },
-                Event::Kill {
-                    leader_lives,
-                    others_live,
-                },
-            ) => self.ask(Asked::Kill, leader_lives, leader_lives || others_live),
-            (Phase::Running, Event::LeaderEnded(exit)) => {
-                self.phase = match self.asked {
-                    Asked::Nothing => Phase::Reading {
-                        exit,
-                        patience: Patience::Long,
-                    },
-                    // The end of the leader does not end a stop: others may still be cleaning up, or refusing to.
-                    Asked::Terminate | Asked::Kill => Phase::Emptying { exit },
-                };
-                Due::Nothing
+    /// Takes `event`, which happened `at` this time, and answers with what is due now.
+    pub(crate) fn apply(&mut self, event: Event, at: Duration) -> Due {
+        if self.over.is_some() {
+            return Due::Nothing;
+        }
+        match event {
+            Event::Seen { leader, others } => self.see(leader, others, at),
+            Event::Terminate => self.ask(Asked::Terminate, at),
+            Event::Kill => self.ask(Asked::Kill, at),
+        }
+    }
+
+    fn see(&mut self, leader: Option<Exit>, others: bool, at: Duration) -> Due {
+        self.leader = self.leader.or(leader);
+        match (self.leader, self.give_up) {
+            (Some(_), _) if !others => {
+                self.over = Some(Over::Empty);
+                Due::TellEmpty
             }
-            (Phase::Emptying { exit }, Event::GroupEmpty) => {
-                self.phase = Phase::Reading {
-                    exit,
-                    patience: Patience::Short,
-                };
-                Due::Nothing
+            (_, Some(give_up)) if at >= give_up => {
+                self.over = Some(Over::Left);
+                Due::TellLeft
             }
-            (Phase::Emptying { exit }, Event::BudgetSpent) => {
-                // Only a killed group runs out of time; a polite stop lasts until its owner's clock says otherwise.
-                if self.asked == Asked::Kill {
-                    self.phase = Phase::Reading {
-                        exit,
-                        patience: Patience::Short,
-                    };
-                }
-                Due::Nothing
+            (_, Some(_)) => Due::Sweep,
+            // The leader's end ends neither a stop nor what it left in the background.
+            (Some(_), None) if !self.told => {
+                self.told = true;
+                Due::TellLeaderEnded
             }
-            (Phase::Reading { exit, .. }, Event::OutputRead) => {
-                self.phase = Phase::Settled { exit };
-                Due::Nothing
-            }
-            (Phase::Running, Event::GroupEmpty | Event::BudgetSpent | Event::OutputRead)
-            | (Phase::Emptying { .. }, Event::LeaderEnded(_) | Event::OutputRead)
-            | (
-                Phase::Reading { .. },
-                Event::LeaderEnded(_) | Event::GroupEmpty | Event::BudgetSpent,
-            )
-            | (
-                Phase::Settled { .. },
-                Event::Terminate { .. }
-                | Event::Kill { .. }
-                | Event::LeaderEnded(_)
-                | Event::GroupEmpty
-                | Event::BudgetSpent
-                | Event::OutputRead,
-            ) => Due::Nothing,
+            (Some(_) | None, None) => Due::Nothing,
         }
     }
 
     /// Goes on to `asked`; a stop that goes no further than an earlier one changes nothing.
-    fn ask(&mut self, asked: Asked, leader_lives: bool, kills: bool) -> Due {
+    fn ask(&mut self, asked: Asked, at: Duration) -> Due {
         if asked <= self.asked {
             return Due::Nothing;
         }
         self.asked = asked;
-        self.signalled |= leader_lives;
-        self.killed |= kills;
-        if let Phase::Reading { exit, .. } = self.phase {
-            self.phase = Phase::Emptying { exit };
-        }
+        self.signalled |= self.leader.is_none();
         match asked {
             Asked::Nothing => Due::Nothing,
             Asked::Terminate => Due::Terminate,
-            Asked::Kill => Due::Kill,
+            Asked::Kill => {
+                self.give_up = Some(at.saturating_add(KILL_BUDGET));
+                Due::Kill
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    const EVENTS: [Event; 11] = [
-        Event::Terminate { leader_lives: true },
-        Event::Terminate {
-            leader_lives: false,
-        },
-        Event::Kill {
-            leader_lives: true,
-            others_live: true,
-        },
-        Event::Kill {
-            leader_lives: false,
-            others_live: true,
-        },
-        Event::Kill {
-            leader_lives: false,
-            others_live: false,
-        },
-        Event::LeaderEnded(Exit::Code(0)),
-        Event::LeaderEnded(Exit::Signal(9)),
-        Event::GroupEmpty,
-        Event::BudgetSpent,
-        Event::OutputRead,
-        Event::Terminate { leader_lives: true },
-    ];
+    const EXIT: Exit = Exit::Code(3);
+    const RUNS: Event = Event::Seen {
+        leader: None,
+        others: true,
+    };
+    const KEPT: Event = Event::Seen {
+        leader: Some(EXIT),
+        others: true,
+    };
+    const GONE: Event = Event::Seen {
+        leader: Some(EXIT),
+        others: false,
+    };
 
-    /// Calls `check` with every sequence of `depth` events.
-    fn every_story(depth: u32, mut check: impl FnMut(&[Event])) {
-        let mut story = Vec::new();
-        for number in 0..EVENTS.len().pow(depth) {
-            story.clear();
-            let mut rest = number;
-            for _ in 0..depth {
-                story.push(EVENTS[rest % EVENTS.len()]);
-                rest /= EVENTS.len();
-            }
-            check(&story);
+    fn any_event() -> impl Strategy<Value = Event> {
+        let exit = prop_oneof![
+            Just(None),
+            (0..3).prop_map(|code| Some(Exit::Code(code))),
+            Just(Some(Exit::Signal(9)))
+        ];
+        prop_oneof![
+            4 => (exit, any::<bool>()).prop_map(|(leader, others)| Event::Seen { leader, others }),
+            1 => Just(Event::Terminate),
+            1 => Just(Event::Kill),
+        ]
+    }
+
+    /// Events, and the milliseconds that pass before each.
+    fn any_story() -> impl Strategy<Value = Vec<(Event, u64)>> {
+        prop::collection::vec((any_event(), 0..2000_u64), 0..40)
+    }
+
+    fn play(story: &[(Event, u64)], mut check: impl FnMut(&Life, Event, Due, &Life, Duration)) {
+        let mut life = Life::new();
+        let mut at = Duration::from_secs(1000);
+        for &(event, passed) in story {
+            at += Duration::from_millis(passed);
+            let before = life;
+            let due = life.apply(event, at);
+            check(&before, event, due, &life, at);
         }
     }
 
-    fn exit_of(phase: Phase) -> Option<Exit> {
-        match phase {
-            Phase::Running => None,
-            Phase::Emptying { exit } | Phase::Reading { exit, .. } | Phase::Settled { exit } => {
-                Some(exit)
-            }
-        }
-    }
-
-    #[test]
-    fn no_story_breaks_the_rules() {
-        every_story(5, |story| {
-            let mut life = Life::new();
-            let (mut terminates, mut kills) = (0, 0);
-            for &event in story {
-                let before = life;
-                let due = life.apply(event);
+    proptest! {
+        #[test]
+        fn no_story_breaks_the_rules(story in any_story()) {
+            let (mut terminates, mut kills, mut ends, mut kill_at) = (0, 0, 0, None);
+            play(&story, |before, event, due, after, at| {
                 match due {
                     Due::Nothing => {}
+                    Due::TellLeaderEnded => assert!(after.exit().is_some() && kills == 0),
                     Due::Terminate => {
-                        assert_eq!(kills, 0, "{story:?}: polite after hard");
+                        assert_eq!(kills, 0, "polite after hard");
                         terminates += 1;
                     }
-                    Due::Kill => kills += 1,
+                    Due::Kill => {
+                        kills += 1;
+                        kill_at = Some(at);
+                    }
+                    Due::Sweep => assert_eq!(kills, 1, "a sweep without a kill"),
+                    Due::TellEmpty => {
+                        assert!(matches!(event, Event::Seen { others: false, .. }), "others were seen");
+                        assert!(after.exit().is_some(), "the leader runs");
+                        ends += 1;
+                    }
+                    Due::TellLeft => {
+                        assert!(kill_at.is_some_and(|kill_at| at >= kill_at + KILL_BUDGET), "given up early");
+                        ends += 1;
+                    }
                 }
-                if let Phase::Settled { .. } = before.phase() {
-                    assert_eq!(
-                        (life, due),
-                        (before, Due::Nothing),
-                        "{story:?}: settled is the end"
-                    );
+                if before.over().is_some() {
+                    assert_eq!((before, due), (after, Due::Nothing), "over is over");
                 }
-                if let Some(exit) = exit_of(before.phase()) {
-                    assert_eq!(
-                        exit_of(life.phase()),
-                        Some(exit),
-                        "{story:?}: an exit is final"
-                    );
+                if before.exit().is_some() {
+                    assert_eq!(before.exit(), after.exit(), "an exit is final");
                 }
-                if matches!(life.phase(), Phase::Settled { .. }) && before != life {
-                    assert_eq!(
-                        event,
-                        Event::OutputRead,
-                        "{story:?}: only a read pipe settles"
-                    );
+                if before.signalled() != after.signalled() {
+                    assert!(before.exit().is_none(), "signalled after its end");
                 }
-                assert!(
-                    !life.killed() || kills == 1,
-                    "{story:?}: killed without a kill"
-                );
-            }
-            assert!(
-                terminates <= 1 && kills <= 1,
-                "{story:?}: a stop is sent once"
-            );
-        });
-    }
-
-    #[test]
-    fn every_life_can_be_brought_to_its_end_by_a_kill() {
-        every_story(4, |story| {
-            let mut life = Life::new();
-            for &event in story {
-                life.apply(event);
-            }
-            for event in [
-                Event::Kill {
-                    leader_lives: true,
-                    others_live: true,
-                },
-                Event::LeaderEnded(Exit::Signal(9)),
-                Event::BudgetSpent,
-                Event::OutputRead,
-            ] {
-                life.apply(event);
-            }
-            assert!(
-                matches!(life.phase(), Phase::Settled { .. }),
-                "{story:?}: {life:?}"
-            );
-        });
-    }
-
-    /// Applies `story`; says where it ends.
-    fn check(name: &str, story: &[Event], phase: Phase, signalled: bool, killed: bool) {
-        let mut life = Life::new();
-        for &event in story {
-            life.apply(event);
+                assert_eq!(ends == 1, after.over().is_some());
+                assert_eq!(kills == 1, after.killed());
+            });
+            assert!(terminates <= 1 && kills <= 1 && ends <= 1, "each of them once");
         }
-        assert_eq!(
-            (life.phase(), life.signalled(), life.killed()),
-            (phase, signalled, killed),
-            "{name}"
-        );
+
+        #[test]
+        fn every_life_can_be_brought_to_its_end_by_a_kill(story in any_story(), leaves in any::<bool>()) {
+            let mut story = story;
+            story.push((Event::Kill, 1));
+            story.push((if leaves { GONE } else { KEPT }, 5000));
+            let mut end = None;
+            play(&story, |_, _, _, after, _| end = after.over());
+            prop_assert!(end.is_some());
+        }
     }
 
+    /// What it is called; what happens; what is due at the end of it; whether it was signalled and killed.
+    type Row<'a> = (&'a str, &'a [(Event, u64)], Due, bool, bool);
+
     #[test]
-    fn a_stop_goes_on_after_the_leader_and_until_the_group_is_empty() {
-        let exit = Exit::Code(3);
-        let term = Event::Terminate { leader_lives: true };
-        let kill = Event::Kill {
-            leader_lives: false,
-            others_live: true,
-        };
-        let ended = Event::LeaderEnded(exit);
-        let gone = Phase::Reading {
-            exit,
-            patience: Patience::Short,
-        };
-        let quiet = Phase::Reading {
-            exit,
-            patience: Patience::Long,
-        };
-        let emptying = Phase::Emptying { exit };
-        check("no stop", &[ended], quiet, false, false);
-        check("stopped", &[term, ended], emptying, true, false);
-        check(
-            "time does not end a polite stop",
-            &[term, ended, Event::BudgetSpent],
-            emptying,
-            true,
-            false,
-        );
-        check(
-            "everybody left by himself",
-            &[term, ended, Event::GroupEmpty],
-            gone,
-            true,
-            false,
-        );
-        check(
-            "somebody stayed",
-            &[term, ended, kill],
-            emptying,
-            true,
-            true,
-        );
-        check(
-            "somebody cannot be killed",
-            &[term, ended, kill, Event::BudgetSpent],
-            gone,
-            true,
-            true,
-        );
-        let late = Event::Terminate {
-            leader_lives: false,
-        };
-        check(
-            "a stop after the leader's end",
-            &[ended, late],
-            emptying,
-            false,
-            false,
-        );
-        check(
-            "a stop before its end was noticed",
-            &[late, ended],
-            emptying,
-            false,
-            false,
-        );
-        check(
-            "too late",
-            &[ended, Event::OutputRead, term, kill],
-            Phase::Settled { exit },
-            false,
-            false,
-        );
+    fn what_is_due_stands_in_a_table() {
+        use Due::{Kill, Nothing, Sweep, TellEmpty, TellLeaderEnded, TellLeft, Terminate};
+        let table: [Row<'_>; 15] = [
+            ("nothing has happened", &[(RUNS, 0)], Nothing, false, false),
+            ("an ordinary end", &[(GONE, 0)], TellEmpty, false, false),
+            (
+                "others live on",
+                &[(KEPT, 0)],
+                TellLeaderEnded,
+                false,
+                false,
+            ),
+            ("said once", &[(KEPT, 0), (KEPT, 0)], Nothing, false, false),
+            (
+                "they end too",
+                &[(KEPT, 0), (GONE, 9)],
+                TellEmpty,
+                false,
+                false,
+            ),
+            ("a stop", &[(Event::Terminate, 0)], Terminate, true, false),
+            (
+                "a second stop",
+                &[(Event::Terminate, 0), (Event::Terminate, 0)],
+                Nothing,
+                true,
+                false,
+            ),
+            (
+                "the leader's end does not end a stop",
+                &[(Event::Terminate, 0), (KEPT, 1)],
+                TellLeaderEnded,
+                true,
+                false,
+            ),
+            (
+                "time does not end a polite stop",
+                &[(Event::Terminate, 0), (KEPT, 1), (KEPT, 60_000)],
+                Nothing,
+                true,
+                false,
+            ),
+            (
+                "everybody left by himself",
+                &[(Event::Terminate, 0), (KEPT, 1), (GONE, 1)],
+                TellEmpty,
+                true,
+                false,
+            ),
+            (
+                "somebody stayed",
+                &[(Event::Terminate, 0), (KEPT, 1), (Event::Kill, 1)],
+                Kill,
+                true,
+                true,
+            ),
+            (
+                "… and is looked for",
+                &[(KEPT, 0), (Event::Kill, 1), (KEPT, 4999)],
+                Sweep,
+                false,
+                true,
+            ),
+            (
+                "… and cannot be killed",
+                &[(KEPT, 0), (Event::Kill, 1), (KEPT, 5000)],
+                TellLeft,
+                false,
+                true,
+            ),
+            (
+                "a leader that cannot be killed",
+                &[(Event::Kill, 0), (RUNS, 5000)],
+                TellLeft,
+                true,
+                true,
+            ),
+            (
+                "too late",
+                &[(GONE, 0), (Event::Kill, 0)],
+                Nothing,
+                false,
+                false,
+            ),
+        ];
+        for (row, story, due, signalled, killed) in table {
+            let mut last = None;
+            play(story, |_, _, due, life, _| {
+                last = Some((due, life.signalled(), life.killed()));
+            });
+            assert_eq!(last, Some((due, signalled, killed)), "{row}");
+        }
     }
 }

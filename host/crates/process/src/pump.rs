@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{Output, Stream, phases::Patience};
+use crate::{Output, Stream};
 
 /// Bytes of one read: what a pipe holds by default.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -31,10 +31,19 @@ const PIPE_BYTES_MAX: u64 = 1024 * 1024;
 const LONG_SILENCE: Duration = Duration::from_millis(200);
 /// … and after this long whatever comes through it.
 const LONG_LIMIT: Duration = Duration::from_secs(1);
-/// The same when nobody is left in the group. A pipe may still be held for a moment by somebody who does not know it: the child of another
-/// start has a copy of every descriptor of the host until its `exec` closes them. (A lock around spawning would prevent
+/// The same when nobody of the step is left. A pipe may still be held for a moment by somebody who does not know it: a child of the host
+/// has a copy of every descriptor until its `exec` closes them. (A lock around spawning would prevent
 /// this, and let one program on a hanging file system hold up every other job's start.)
 const SHORT_LIMIT: Duration = Duration::from_millis(50);
+
+/// How long a held pipe is read after the leader's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Whoever might have had something to say is gone; only a moment for one who holds a pipe without knowing it.
+    Short,
+    /// A helper of the step (`> >(tee)`) may be finishing.
+    Long,
+}
 
 thread_local! {
     /// Where bytes are between the kernel and the output; one for a thread and not one for a step: hundreds of steps may be running.

@@ -1,79 +1,305 @@
 //! A started step: its driver task, its handle, its stopper.
 //!
-//! The driver is one task: it pumps both pipes, watches the leader and, after a stop, the group; it is owned by
-//! [`Running`] and ends with it. What comes next is decided by `phases`; here is only the waiting.
+//! The driver is one task: it pumps both pipes and hears what the supervisor tells; it is owned by [`Running`] and ends with it.
+//! When a signal is due is decided by `phases`, in the supervisor; here is only what a stop means for the reading.
+//!
+//! ```text
+//! leader runs ──over──────────────────────────────► short read ──► reported
+//!     └──leader ended, others live──► long read ──────┐  ▲   └──► reported, others kept
+//!                                        └──stop──► wait for the end
+//! ```
 
-use std::{io, panic, sync::Arc, time::Duration};
+use std::{
+    panic,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use rustix::process::{self, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{self, Signal};
 use tokio::{
-    net::unix::pipe::Receiver,
     select,
-    signal::unix::{self, SignalKind},
+    sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
-    Exit, Leftovers, Pid, Report,
-    group::Group,
-    leftovers::{FIRST_PAUSE, KILL_BUDGET, LONGEST_PAUSE, look},
-    linux::{self, Leader},
-    phases::{Event, Phase},
-    pump::Pump,
+    Exit, Leftovers, Mechanism, Pid, Report, Survivor, Trace, Usage,
+    link::Link,
+    orphans,
+    phases::KILL_BUDGET,
+    pool::Pool,
+    pump::{Patience, Pump},
+    wire::{self, End, Told},
 };
 
-/// Pause between two looks at a leader whose end was announced but is not ours to see yet: a tracer sees it first.
-const TRACED_PAUSE: Duration = Duration::from_millis(5);
+/// How long a supervisor may take to say that it heard a kill, before it is killed itself.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// How long one that heard it may take to say who is left.
+const REPORT_TIME: Duration = KILL_BUDGET.saturating_add(Duration::from_secs(2));
 
-/// A step that was started. It owns the step's processes: dropping it, or the future of [`ended`](Running::ended), kills the group.
+/// How long one who has closed the step's output is waited for.
+const ENDING_TIME: Duration = Duration::from_millis(20);
+
+/// A step that was started. It owns the step's processes: dropping it, or the future of [`ended`](Running::ended), kills them all.
 #[derive(Debug)]
 #[must_use = "dropping a running step kills it"]
 pub struct Running {
-    group: Arc<Group>,
+    step: Arc<Step>,
     driver: JoinHandle<Report>,
 }
 
 /// Stops a step from anywhere; harmless when the step is over.
 #[derive(Debug, Clone)]
 pub struct Stopper {
-    group: Arc<Group>,
+    step: Arc<Step>,
+}
+
+/// How far a stop was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Nothing,
+    Terminate,
+    Kill,
+}
+
+/// What the driver, the handle and every stopper share.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pool: Arc<Pool>,
+    link: Arc<Link>,
+    number: u32,
+    leader: process::Pid,
+    asked: watch::Sender<Asked>,
+    /// The supervisor is this step's. Once it is not, it may be another's.
+    ours: Mutex<bool>,
+    /// The report is made: what lives on is kept on purpose, and no stopper's business.
+    reported: AtomicBool,
+}
+
+impl Step {
+    /// Asks for a stop. One that goes no further than an earlier one changes nothing.
+    fn stop(&self, wanted: Asked) {
+        let goes_further = self.asked.send_if_modified(|asked| {
+            let further = wanted > *asked;
+            *asked = wanted.max(*asked);
+            further
+        });
+        if goes_further {
+            // Numbered, so that it never meets another step.
+            self.link.send_stop(&match wanted {
+                Asked::Nothing | Asked::Terminate => wire::terminate(self.number),
+                Asked::Kill => wire::kill(self.number),
+            });
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        self.stop(Asked::Kill);
+    }
+
+    /// Lets go of the supervisor, which kills everybody; does nothing when the step is over and nobody is left.
+    pub(crate) fn hang_up(&self) {
+        if *self.ours() {
+            self.link.hang_up();
+        }
+    }
+
+    /// The step is over: the supervisor may have another, or has those who could not be killed.
+    fn release(&self, end: &End) {
+        let mut ours = self.ours();
+        if end.empty && end.killed_after.is_none() {
+            self.pool.give_back(Arc::clone(&self.link));
+        } else {
+            self.link.hang_up();
+        }
+        *ours = false;
+    }
+
+    fn ours(&self) -> MutexGuard<'_, bool> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop_asked(&self) -> bool {
+        *self.asked.borrow() != Asked::Nothing
+    }
+
+    async fn asked_for(&self, wanted: Asked) {
+        // The sender is ours, so there is always an answer.
+        let _ = self
+            .asked
+            .subscribe()
+            .wait_for(|asked| *asked >= wanted)
+            .await;
+    }
+
+    /// Kills what was kept and waits for its end.
+    pub(crate) async fn end_kept(&self) -> Trace {
+        self.kill();
+        match self.settled().await {
+            Settled::Over(end, trace) => {
+                self.release(&end);
+                trace
+            }
+            Settled::Kept(_) | Settled::Lost => self.take_over().await.1,
+        }
+    }
+
+    /// Waits until the step is over, whoever is left. A supervisor that does not answer is killed, and the host does its work.
+    async fn settled(&self) -> Settled {
+        let mut survivors = Vec::new();
+        // Set by the kill, moved by the answer to it.
+        let mut patience = None;
+        loop {
+            let told = select! {
+                biased;
+                told = self.link.told() => told,
+                () = self.asked_for(Asked::Kill), if patience.is_none() => {
+                    patience = Some(Instant::now() + ANSWER_TIME);
+                    continue;
+                }
+                () = at(patience) => None,
+            };
+            match told {
+                Some(Told::Over(end)) => return Settled::told(end, survivors),
+                Some(Told::LeaderEnded {
+                    exit,
+                    signalled,
+                    usage,
+                    others,
+                }) => {
+                    return Settled::Kept(Kept {
+                        exit,
+                        signalled,
+                        usage,
+                        others,
+                    });
+                }
+                Some(Told::Survivor(survivor)) => survivors.push(survivor),
+                Some(Told::Killing) => patience = Some(Instant::now() + REPORT_TIME),
+                Some(Told::Started { .. } | Told::Failed { .. } | Told::Retired) | None => {
+                    return Settled::Lost;
+                }
+            }
+        }
+    }
+
+    /// Does the supervisor's work after its death, and says what is known of the step.
+    async fn take_over(&self) -> (End, Trace) {
+        self.link.kill().await;
+        let swept = orphans::sweep().await;
+        *self.ours() = false;
+        let end = End {
+            exit: None,
+            signalled: self.stop_asked(),
+            empty: swept.survivors.is_empty(),
+            killed: u32::try_from(swept.killed).unwrap_or(u32::MAX),
+            terminated_after: None,
+            killed_after: None,
+            usage: Usage::default(),
+        };
+        let trace = Trace {
+            killed_processes: swept.killed,
+            mechanism: Mechanism::Host,
+            survivors: swept.survivors,
+            ..Trace::default()
+        };
+        (end, trace)
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is known when the supervisor has told something final.
+#[derive(Debug)]
+enum Settled {
+    /// The step is over.
+    Over(End, Trace),
+    /// The leader has ended, others live on.
+    Kept(Kept),
+    /// The supervisor is gone, or ought to be.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Kept {
+    exit: Exit,
+    signalled: bool,
+    usage: Usage,
+    others: u32,
+}
+
+impl Settled {
+    fn told(end: End, survivors: Vec<Survivor>) -> Settled {
+        let trace = Trace {
+            terminated_after: end.terminated_after,
+            killed_after: end.killed_after,
+            killed_processes: usize::try_from(end.killed).unwrap_or(usize::MAX),
+            mechanism: Mechanism::Supervisor,
+            survivors,
+            usage: Some(end.usage),
+        };
+        Settled::Over(end, trace)
+    }
 }
 
 impl Running {
-    /// Drives the group from here on. Needs the runtime's context.
-    pub(crate) fn drive(group: Arc<Group>, watch: Watch, pump: Pump) -> Running {
+    /// Drives the step from here on. Needs the runtime's context.
+    pub(crate) fn drive(
+        pool: Arc<Pool>,
+        link: Arc<Link>,
+        number: u32,
+        leader: process::Pid,
+        pump: Pump,
+    ) -> Running {
+        let step = Arc::new(Step {
+            pool,
+            link,
+            number,
+            leader,
+            asked: watch::Sender::new(Asked::Nothing),
+            ours: Mutex::new(true),
+            reported: AtomicBool::new(false),
+        });
         // Owned by the value that is returned here: awaited by `ended`, aborted by a drop.
-        let driver = tokio::spawn(drive(Arc::clone(&group), watch, pump));
-        Running { group, driver }
+        let driver = tokio::spawn(drive(Arc::clone(&step), pump));
+        Running { step, driver }
     }
 
     /// The leader's id, which is also its group's number.
     pub fn pid(&self) -> Pid {
-        self.group.leader().into()
+        self.step.leader.into()
     }
 
     /// Returns a handle that stops this step.
     pub fn stopper(&self) -> Stopper {
         Stopper {
-            group: Arc::clone(&self.group),
+            step: Arc::clone(&self.step),
         }
     }
 
     /// Waits for the end. Output is pumped and the end is noticed whether or not this is polled.
     ///
     /// Without a stop, the step ends with its leader, within a second even if others hold its pipes. After a polite stop it
-    /// ends when its group is empty; the owner of the grace period calls [`Stopper::kill`] when that takes too long.
-    /// After that it ends when the group is dead, five seconds at most; who is alive then is among the leftovers.
+    /// ends when nobody is left; the owner of the grace period calls [`Stopper::kill`] when that takes too long.
+    /// After that it ends when all are dead, five seconds at most; who is alive then is named in the report.
     ///
     /// # Panics
     ///
-    /// With the panic of an [`Output`](crate::Output), after the group was killed.
+    /// With the panic of an [`Output`](crate::Output), after the step was killed.
     pub async fn ended(mut self) -> Report {
         match (&mut self.driver).await {
             Ok(report) => report,
             Err(failure) => {
-                self.group.abandon();
+                self.step.hang_up();
                 match failure.try_into_panic() {
                     Ok(payload) => panic::resume_unwind(payload),
                     // The runtime that drove the step is gone; so is the step.
@@ -83,6 +309,7 @@ impl Running {
                         killed: true,
                         background: 0,
                         leftovers: None,
+                        trace: Trace::default(),
                     },
                 }
             }
@@ -93,192 +320,98 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.driver.abort();
-        self.group.abandon();
+        // Once there is a report, what is left belongs to its leftovers.
+        if !self.step.reported.load(Ordering::Acquire) {
+            self.step.hang_up();
+        }
     }
 }
 
 impl Stopper {
-    /// Asks the group to end: CONT, TERM, CONT. Only the first call of a stop does anything.
+    /// Asks everybody to end: CONT, TERM, CONT. Only the first call of a stop does anything.
     pub fn terminate(&self) {
-        self.group.terminate();
+        self.stop(Asked::Terminate);
     }
 
-    /// Kills the group; includes [`terminate`](Stopper::terminate), whose signals are then not sent. Only the first call does anything.
+    /// Kills everybody; includes [`terminate`](Stopper::terminate), whose signals are then not sent. Only the first call does anything.
     pub fn kill(&self) {
-        self.group.kill();
+        self.stop(Asked::Kill);
+    }
+
+    fn stop(&self, wanted: Asked) {
+        if !self.step.reported.load(Ordering::Acquire) {
+            self.step.stop(wanted);
+        }
     }
 }
 
-async fn drive(group: Arc<Group>, mut watch: Watch, mut pump: Pump) -> Report {
-    let exit = loop {
-        match group.phase() {
-            Phase::Running => {
-                let exit = select! {
-                    exit = watch.leader_ended(group.leader()) => exit,
-                    never = pump.run() => match never {},
-                };
-                group.saw(Event::LeaderEnded(exit));
-            }
-            Phase::Emptying { .. } => {
-                select! {
-                    () = watch_group(&group) => {}
-                    never = pump.run() => match never {},
-                }
-            }
-            Phase::Reading { patience, .. } => {
+async fn drive(step: Arc<Step>, mut pump: Pump) -> Report {
+    let mut kept: Option<Kept> = None;
+    let (end, trace) = loop {
+        let settled = match &kept {
+            Some(others) if !step.stop_asked() => {
                 pump.read_what_is_there();
                 select! {
                     biased;
-                    () = pump.run_until_silent(patience) => group.saw(Event::OutputRead),
-                    () = group.stop_asked() => {}
-                }
-            }
-            Phase::Settled { exit } => break exit,
-        }
-    };
-    group.reap();
-    let life = group.life();
-    let background = pump.held();
-    let leftovers = Leftovers::collect(group.leader(), pump).await;
-    Report {
-        exit,
-        signalled: life.signalled(),
-        killed: life.killed(),
-        background,
-        leftovers,
-    }
-}
-
-/// Watches a group whose leader has ended until nobody is alive in it, or its time is over.
-async fn watch_group(group: &Group) {
-    let mut pause = FIRST_PAUSE;
-    let mut give_up = None;
-    let mut last_seen = None;
-    loop {
-        if give_up.is_none() && group.life().kill_asked() {
-            give_up = Some(Instant::now() + KILL_BUDGET);
-            pause = FIRST_PAUSE;
-        }
-        // One who is still there is proof enough; only that nobody is needs a walk through all processes.
-        let leader = group.leader();
-        if !last_seen.is_some_and(|member: linux::Member| member.is_in(leader)) {
-            let members = look(leader).await;
-            last_seen = members.and_then(|members| members.alive.first().copied());
-            if last_seen.is_none() {
-                return group.saw(Event::GroupEmpty);
-            }
-        }
-        if give_up.is_some_and(|give_up| Instant::now() >= give_up) {
-            return group.saw(Event::BudgetSpent);
-        }
-        select! {
-            () = sleep(pause) => {}
-            () = group.stop_asked() => {}
-        }
-        pause = LONGEST_PAUSE.min(pause * 2);
-    }
-}
-
-/// What tells that a leader may have ended.
-#[derive(Debug)]
-pub(crate) enum Watch {
-    /// The kernel's handle of the leader, which becomes readable at its end. It is not a pipe, and nothing is read: tokio's
-    /// `Receiver` only waits for it, because `AsyncFd` can only be made with unsafe code.
-    Leader(Receiver),
-    /// Any child of the host: for kernels before 5.3 and sandboxes that refuse `pidfd_open`.
-    Children(unix::Signal),
-}
-
-impl Watch {
-    /// Watches `leader`, which is not reaped.
-    ///
-    /// # Errors
-    ///
-    /// When the runtime cannot watch another descriptor.
-    pub(crate) fn new(leader: process::Pid) -> io::Result<Watch> {
-        match pidfd_open(leader, PidfdFlags::empty()) {
-            Ok(handle) => Ok(Watch::Leader(Receiver::from_owned_fd_unchecked(handle)?)),
-            Err(_) => Watch::children(),
-        }
-    }
-
-    fn children() -> io::Result<Watch> {
-        Ok(Watch::Children(unix::signal(SignalKind::child())?))
-    }
-
-    /// Waits until `leader` has ended; does not reap it.
-    async fn leader_ended(&mut self, leader: process::Pid) -> Exit {
-        loop {
-            match linux::look_at(leader) {
-                Leader::Runs => {}
-                Leader::Ended(exit) => return exit,
-                Leader::Lost => return Exit::LOST,
-            }
-            match self {
-                Watch::Leader(handle) => {
-                    let announced = handle.readable().await.is_ok();
-                    if !announced || linux::look_at(leader) == Leader::Runs {
-                        sleep(TRACED_PAUSE).await;
+                    settled = step.settled() => settled,
+                    () = step.asked_for(Asked::Terminate) => continue,
+                    () = read_what_others_say(&mut pump) => {
+                        return report_kept(Arc::clone(&step), others, pump);
                     }
                 }
-                Watch::Children(signals) => {
-                    signals.recv().await;
-                }
             }
+            _ => select! {
+                settled = step.settled() => settled,
+                never = pump.run() => match never {},
+            },
+        };
+        match settled {
+            Settled::Over(end, trace) => {
+                step.release(&end);
+                break (end, trace);
+            }
+            Settled::Kept(others) => kept = Some(others),
+            Settled::Lost => break step.take_over().await,
         }
+    };
+    // Whoever had something to say is gone: only a moment for one who holds a pipe without knowing it.
+    pump.read_what_is_there();
+    pump.run_until_silent(Patience::Short).await;
+    step.reported.store(true, Ordering::Release);
+    let known = kept.as_ref().map(|kept| kept.exit);
+    Report {
+        exit: end.exit.or(known).unwrap_or(Exit::LOST),
+        signalled: end.signalled,
+        killed: end.killed_after.is_some() || trace.mechanism == Mechanism::Host,
+        background: pump.held(),
+        leftovers: Leftovers::collect(None, pump),
+        trace,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::{
-        os::{fd::OwnedFd, unix::process::CommandExt},
-        process::{Command, Stdio},
-    };
-
-    use super::*;
-    use crate::{Output, Stream};
-
-    struct Nowhere;
-
-    impl Output for Nowhere {
-        fn write(&self, _: Stream, _: &[u8]) {}
+/// Reads for those who outlived the leader.
+async fn read_what_others_say(pump: &mut Pump) {
+    // Helpers of the step (`> >(tee)`) may be finishing.
+    pump.run_until_silent(Patience::Long).await;
+    if pump.held() == 0 {
+        // Who has closed the last pipe is probably ending; that is worth a moment, so that he is not called a leftover.
+        sleep(ENDING_TIME).await;
     }
+}
 
-    /// Runs `script` as on a kernel without `pidfd_open`.
-    #[expect(clippy::zombie_processes, reason = "the driver reaps it")]
-    fn begin_without_handle(script: &str) -> Running {
-        let watch = Watch::children().unwrap();
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let out = OwnedFd::from(child.stdout.take().unwrap());
-        let err = OwnedFd::from(child.stderr.take().unwrap());
-        let group = Arc::new(Group::new(process::Pid::from_child(&child)));
-        Running::drive(
-            group,
-            watch,
-            Pump::new(out, err, Arc::new(Nowhere)).unwrap(),
-        )
-    }
-
-    #[tokio::test]
-    async fn a_kernel_without_process_handles_will_do() {
-        for code in 0..20 {
-            let report = begin_without_handle(&format!("exit {code}")).ended().await;
-            assert_eq!(report.exit, Exit::Code(code));
-        }
-        let running = begin_without_handle("sleep 60 & wait");
-        running.stopper().kill();
-        let report = running.ended().await;
-        assert_eq!(
-            (report.exit, report.signalled, report.killed),
-            (Exit::Signal(9), true, true)
-        );
+/// The report of a step that others outlived whom nobody wants to stop.
+fn report_kept(step: Arc<Step>, kept: &Kept, pump: Pump) -> Report {
+    step.reported.store(true, Ordering::Release);
+    let count = usize::try_from(kept.others).unwrap_or(usize::MAX);
+    Report {
+        exit: kept.exit,
+        signalled: kept.signalled,
+        killed: false,
+        background: pump.held(),
+        leftovers: Leftovers::collect(Some((step, count)), pump),
+        trace: Trace {
+            usage: Some(kept.usage),
+            ..Trace::default()
+        },
     }
 }

@@ -114,9 +114,9 @@ pub enum StartError {
         /// What the system said.
         system: io::Error,
     },
-    /// The process could not be watched, and was killed: the host is out of descriptors or memory.
+    /// The host cannot start anything: it is out of descriptors, processes or memory, or somebody ended the step's supervisor.
     #[error(
-        "fork/exec {}: cannot watch the process: {}",
+        "fork/exec {}: the step host cannot start it: {}",
         Plain(program),
         SystemText(system)
     )]

@@ -25,7 +25,7 @@ async fn a_step_gets_the_limit_that_the_host_was_started_with() {
     raise_descriptor_limit().unwrap();
     assert_eq!(getrlimit(Resource::Nofile).current, hard);
     // The limit is put back right after the start: what a later program sees is what counts, so wait for one.
-    let (running, output) = begin(shell("sleep 0.05; sh -c 'ulimit -Sn; ulimit -Hn'"));
+    let (running, output) = begin(shell("sleep 0.05; sh -c 'ulimit -Sn; ulimit -Hn'")).await;
     assert!(within("the end", running.ended()).await.exit.is_success());
     let hard = hard.map_or_else(|| "unlimited".to_owned(), |hard| hard.to_string());
     assert_eq!(output.out(), format!("{original}\n{hard}\n"));

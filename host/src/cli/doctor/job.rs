@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use stephost_process::Supervisors;
 use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CloseRequest, FollowLogsRequest, Job, RunRequest, StatusRequest, step_result,
@@ -62,7 +63,8 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions)));
+    let supervisors = Supervisors::new().context("starting the supervisors of native steps")?;
+    let jobs = Arc::new(Jobs::new(Arc::new(functions), supervisors.clone()));
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;
@@ -73,6 +75,7 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         server::serve(listener, jobs, drain_heard, Duration::ZERO),
         asking
     );
+    supervisors.close().await;
     served.context("serving")?;
     took
 }

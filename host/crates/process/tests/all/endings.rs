@@ -2,7 +2,7 @@
 
 use stephost_process::Exit;
 
-use crate::fixture::{begin, left_by, run, shell, within};
+use crate::fixture::{begin, begin_in, left_by, run, shell, supervisors, within};
 
 #[tokio::test]
 async fn an_exit_code_is_reported_as_it_is() {
@@ -51,14 +51,12 @@ async fn a_signal_is_named_in_words() {
 
 #[tokio::test]
 async fn many_steps_at_once_do_not_mix_up_their_endings() {
-    let steps: Vec<_> = (0..40)
-        .map(|number| {
-            (
-                number,
-                begin(shell(&format!("echo {number}; exit {number}"))),
-            )
-        })
-        .collect();
+    let supervisors = supervisors();
+    let mut steps = Vec::new();
+    for number in 0..40 {
+        let plan = shell(&format!("echo {number}; exit {number}"));
+        steps.push((number, begin_in(&supervisors, plan).await));
+    }
     for (number, (running, output)) in steps {
         let report = within("the end", running.ended()).await;
         assert_eq!(report.exit, Exit::Code(number));
@@ -68,7 +66,7 @@ async fn many_steps_at_once_do_not_mix_up_their_endings() {
 
 #[tokio::test]
 async fn the_end_is_noticed_before_anybody_asks() {
-    let (running, output) = begin(shell("echo $$"));
+    let (running, output) = begin(shell("echo $$")).await;
     output.line("").await;
     let stopper = running.stopper();
     let report = within("the end", running.ended()).await;

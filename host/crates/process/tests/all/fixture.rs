@@ -9,14 +9,15 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use stephost_process::{Leftovers, Output, Plan, Report, Running, Stream, start};
+use stephost_process::{Leftovers, Output, Plan, Report, Running, Stream, Supervisors};
 use tokio::{sync::Notify, time::timeout};
 
 /// No test waits longer than this for anything.
@@ -100,20 +101,33 @@ impl Output for Recorder {
     }
 }
 
-/// Starts `plan`.
-pub(crate) fn begin(plan: Plan) -> (Running, Arc<Recorder>) {
+/// Supervisors of a host of their own, in the runtime of this test.
+pub(crate) fn supervisors() -> Supervisors {
+    Supervisors::of_program(env!("CARGO_BIN_EXE_supervisor").into()).expect("a subreaper")
+}
+
+/// Starts `plan` in a host of its own.
+pub(crate) async fn begin(plan: Plan) -> (Running, Arc<Recorder>) {
+    begin_in(&supervisors(), plan).await
+}
+
+/// Starts `plan` in a host that other steps use too.
+pub(crate) async fn begin_in(supervisors: &Supervisors, plan: Plan) -> (Running, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
-    let running = start(plan, recorder.clone()).expect("the step starts");
+    let running = supervisors
+        .start(plan, recorder.clone())
+        .await
+        .expect("the step starts");
     (running, recorder)
 }
 
 /// Runs `plan` to its end.
 pub(crate) async fn run(plan: Plan) -> (Report, Arc<Recorder>) {
-    let (running, recorder) = begin(plan);
+    let (running, recorder) = begin(plan).await;
     (within("the step's end", running.ended()).await, recorder)
 }
 
-/// How many processes a step left in its group.
+/// How many processes a step left.
 ///
 /// Not whether there are leftovers at all: under load, another test's spawn may hold a pipe of this one for a moment.
 pub(crate) fn left_by(report: &Report) -> usize {
@@ -162,13 +176,18 @@ impl Witness {
     }
 
     fn ends_within(&self, limit: Duration) -> bool {
-        let limit = Timespec::try_from(limit).unwrap();
-        poll(
-            &mut [PollFd::new(&self.handle, PollFlags::IN)],
-            Some(&limit),
-        )
-        .unwrap()
-            == 1
+        let give_up = Instant::now() + limit;
+        loop {
+            let left = give_up.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).unwrap();
+            let mut handle = [PollFd::new(&self.handle, PollFlags::IN)];
+            match poll(&mut handle, Some(&left)) {
+                Ok(ended) => return ended == 1,
+                // The end of some supervisor.
+                Err(Errno::INTR) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 

@@ -7,3 +7,4 @@ mod leftovers;
 mod output;
 mod starting;
 mod stopping;
+mod supervising;

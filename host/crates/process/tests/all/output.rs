@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use stephost_process::{Exit, Output, Stream, start};
+use stephost_process::{Exit, Output, Stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::pipe::OpenOptions,
     time::Instant,
 };
 
-use crate::fixture::{GUARD, Witness, begin, left_by, run, shell, shell_in, within};
+use crate::fixture::{GUARD, Witness, begin, left_by, run, shell, shell_in, supervisors, within};
 
 #[tokio::test]
 async fn a_mebibyte_without_a_newline_arrives_whole() {
@@ -69,7 +69,10 @@ async fn a_held_pipe_neither_fails_nor_delays_a_step() {
     assert!(began.elapsed() < GUARD / 2, "took {:?}", began.elapsed());
     let leftovers = report.leftovers.expect("a process is left");
     assert_eq!(leftovers.processes(), 1);
-    assert_eq!(within("the kill", leftovers.kill()).await, 1);
+    assert_eq!(
+        within("the kill", leftovers.kill()).await.killed_processes,
+        1
+    );
 }
 
 #[tokio::test]
@@ -83,7 +86,10 @@ async fn an_endless_writer_in_the_background_is_left_to_itself() {
     assert_eq!(output.text(Stream::Err), "leader done\n");
     let leftovers = report.leftovers.expect("a process is left");
     let written = output.bytes(Stream::Out).len();
-    assert_eq!(within("the kill", leftovers.kill()).await, 1);
+    assert_eq!(
+        within("the kill", leftovers.kill()).await.killed_processes,
+        1
+    );
     assert_eq!(
         output.bytes(Stream::Out).len(),
         written,
@@ -148,7 +154,10 @@ impl Output for Broken {
 async fn a_panic_of_the_output_comes_out_and_kills_the_step() {
     let scratch = tempfile::tempdir().unwrap();
     let script = "echo $$ >pid; mkfifo gate; echo text; read word <gate";
-    let running = start(shell_in(scratch.path(), script), Arc::new(Broken)).unwrap();
+    let running = supervisors()
+        .start(shell_in(scratch.path(), script), Arc::new(Broken))
+        .await
+        .unwrap();
     let leader = Witness::of(&running.pid().to_string());
     let failure = within("the panic", tokio::spawn(running.ended()))
         .await
@@ -162,7 +171,7 @@ async fn a_panic_of_the_output_comes_out_and_kills_the_step() {
 
 #[tokio::test]
 async fn output_flows_while_nobody_waits_for_the_end() {
-    let (running, output) = begin(shell("head -c 500000 /dev/zero; echo; echo done"));
+    let (running, output) = begin(shell("head -c 500000 /dev/zero; echo; echo done")).await;
     output.line("done").await;
     assert!(within("the end", running.ended()).await.exit.is_success());
 }

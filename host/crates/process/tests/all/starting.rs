@@ -2,9 +2,9 @@
 
 use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
-use stephost_process::{Exit, Plan, StartError, start};
+use stephost_process::{Exit, Plan, StartError};
 
-use crate::fixture::{Recorder, plan, run, shell, shell_in};
+use crate::fixture::{Recorder, plan, run, shell, shell_in, supervisors};
 
 /// A directory full of things that can or cannot be started. Written by a step and not by this process: another test's
 /// spawn could inherit the open file for a moment, and a file open for writing is not executed.
@@ -24,8 +24,11 @@ async fn zoo() -> tempfile::TempDir {
     zoo
 }
 
-fn fails(plan: Plan) -> StartError {
-    start(plan, Arc::new(Recorder::default())).expect_err("this must not start")
+async fn fails(plan: Plan) -> StartError {
+    supervisors()
+        .start(plan, Arc::new(Recorder::default()))
+        .await
+        .expect_err("this must not start")
 }
 
 #[tokio::test]
@@ -126,14 +129,15 @@ async fn what_cannot_be_started_is_named_as_the_step_wrote_it() {
         let error = fails(Plan {
             work_dir: zoo.path().into(),
             ..plan(program, &[])
-        });
+        })
+        .await;
         assert_eq!(error.to_string(), text, "{program:?}");
         assert!(
             !error.to_string().contains(zoo.path().to_str().unwrap()),
             "{program:?}: a host path"
         );
     }
-    let long = fails(plan(&"n".repeat(5000), &[])).to_string();
+    let long = fails(plan(&"n".repeat(5000), &[])).await.to_string();
     assert!(long.len() < 200, "{long}");
 }
 
@@ -182,7 +186,8 @@ async fn a_working_directory_must_be_one() {
             let error = fails(Plan {
                 work_dir: work_dir.clone(),
                 ..plan(program, &[])
-            });
+            })
+            .await;
             assert_eq!(error.to_string(), text, "{row}, {program}");
         }
     }
@@ -243,13 +248,13 @@ async fn what_is_too_large_is_named() {
     one.env.push(variable("SHORT", "x"));
     one.env.push(variable("BIG", &long));
     assert_eq!(
-        fails(one).to_string(),
+        fails(one).await.to_string(),
         "environment variable \"BIG\" is too long: name and value have 200005 bytes and the system takes 131072 at most; \
          pass it in a file"
     );
 
     assert_eq!(
-        fails(plan("true", &["short", &long])).to_string(),
+        fails(plan("true", &["short", &long])).await.to_string(),
         "argument 2 is too long: it has 200001 bytes and the system takes 131072 at most; pass it in a file"
     );
 
@@ -260,7 +265,7 @@ async fn what_is_too_large_is_named() {
         .extend((0..100).map(|number| variable(&format!("V{number:02}"), &long[..100_000])));
     many.env[41].1.push("!");
     assert_eq!(
-        fails(many).to_string(),
+        fails(many).await.to_string(),
         "arguments and environment are too large: 10000510 bytes in 2 arguments and 100 variables; \
          the largest is environment variable \"V41\" with 100006 bytes"
     );
@@ -304,7 +309,7 @@ async fn a_zero_byte_is_refused_wherever_it_is() {
     for (spoil, text) in table {
         let mut plan = good.clone();
         spoil(&mut plan);
-        assert_eq!(fails(plan).to_string(), text);
+        assert_eq!(fails(plan).await.to_string(), text);
     }
     assert!(run(good).await.0.exit.is_success());
 }

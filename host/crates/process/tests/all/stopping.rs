@@ -13,7 +13,8 @@ const IDLE: &str = "(echo ready; exec sleep 60) & wait";
 #[tokio::test]
 async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
     for code in [3, 0] {
-        let (running, output) = begin(shell(&format!("trap 'echo bye; exit {code}' TERM; {IDLE}")));
+        let (running, output) =
+            begin(shell(&format!("trap 'echo bye; exit {code}' TERM; {IDLE}"))).await;
         output.line("ready").await;
         running.stopper().terminate();
         let report = within("the end", running.ended()).await;
@@ -30,7 +31,8 @@ async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
 async fn a_step_that_ignores_term_is_killed() {
     let (running, output) = begin(shell(
         "trap '' TERM; echo ready; while :; do sleep 60; done",
-    ));
+    ))
+    .await;
     output.line("ready").await;
     let stopper = running.stopper();
     stopper.terminate();
@@ -45,7 +47,7 @@ async fn a_step_that_ignores_term_is_killed() {
 
 #[tokio::test]
 async fn a_kill_needs_no_polite_stop_before_it() {
-    let (running, output) = begin(shell(IDLE));
+    let (running, output) = begin(shell(IDLE)).await;
     output.line("ready").await;
     running.stopper().kill();
     let report = within("the end", running.ended()).await;
@@ -57,7 +59,7 @@ async fn a_kill_needs_no_polite_stop_before_it() {
 
 #[tokio::test]
 async fn a_background_child_dies_with_the_group() {
-    let (running, output) = begin(shell("sleep 60 & echo child $!; wait"));
+    let (running, output) = begin(shell("sleep 60 & echo child $!; wait")).await;
     let child = Witness::of(&output.line("child ").await);
     running.stopper().terminate();
     let report = within("the end", running.ended()).await;
@@ -75,7 +77,8 @@ async fn the_leaders_end_does_not_end_the_stop() {
             until [ "$(cut -d " " -f 3 /proc/'$leader'/stat)" = Z ]; do sleep 0.01; done
             echo leader gone; while :; do sleep 60; done' &
         wait"#,
-    ));
+    ))
+    .await;
     let child = Witness::of(&output.line("child ").await);
     let stopper = running.stopper();
     let ended = running.ended();
@@ -107,7 +110,8 @@ async fn a_stopped_child_runs_its_handler_for_term() {
             i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i + 1)); done
             until [ "$(cut -d " " -f 3 /proc/$child/stat)" = T ]; do sleep 0.01; done
             echo stopped; wait"#,
-        ));
+        ))
+        .await;
         output.line("stopped").await;
         running.stopper().terminate();
         let report = within("the end", running.ended()).await;
@@ -123,7 +127,8 @@ async fn a_stopped_child_runs_its_handler_for_term() {
 async fn a_second_stop_changes_nothing() {
     let (running, output) = begin(shell(&format!(
         "trap 'echo asked' TERM; {IDLE}; while :; do sleep 60; done"
-    )));
+    )))
+    .await;
     output.line("ready").await;
     let stopper = running.stopper();
     stopper.terminate();
@@ -149,7 +154,8 @@ async fn a_step_that_had_ended_before_the_stop_was_not_signalled() {
         r#"(until read -r _ _ state _ </proc/$$/stat && [ "$state" = Z ]; do :; done
             echo leader gone; while :; do sleep 60; done) &
         echo child $!"#,
-    ));
+    ))
+    .await;
     let child = Witness::of(&output.line("child ").await);
     output.line("leader gone").await;
     running.stopper().terminate();
@@ -165,7 +171,7 @@ async fn a_step_that_had_ended_before_the_stop_was_not_signalled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_at_any_moment_gives_one_consistent_end() {
     for round in 0..150 {
-        let (running, _) = begin(shell("sleep 0.002; exit 7"));
+        let (running, _) = begin(shell("sleep 0.002; exit 7")).await;
         let stopper = running.stopper();
         let ended = tokio::spawn(running.ended());
         for _ in 0..round * 40 {
@@ -198,7 +204,8 @@ async fn a_stop_at_any_moment_gives_one_consistent_end() {
 async fn dropping_a_step_kills_it() {
     let (running, output) = begin(shell(
         "trap '' TERM; sleep 60 & echo child $!; echo leader $$; wait",
-    ));
+    ))
+    .await;
     let child = Witness::of(&output.line("child ").await);
     let leader = Witness::of(&output.line("leader ").await);
     assert_eq!(running.pid().to_string(), output.line("leader ").await);
@@ -209,7 +216,7 @@ async fn dropping_a_step_kills_it() {
 
 #[tokio::test]
 async fn dropping_the_wait_for_the_end_kills_the_step() {
-    let (running, output) = begin(shell("sleep 60 & echo child $!; wait"));
+    let (running, output) = begin(shell("sleep 60 & echo child $!; wait")).await;
     let child = Witness::of(&output.line("child ").await);
     let leader = Witness::of(&running.pid().to_string());
     {

@@ -1,0 +1,111 @@
+//! What is left of a step whose supervisor was killed: its processes are the host's children, because the host is a subreaper too.
+//!
+//! Promises: every descendant of a dead supervisor is found and killed; nobody else is. A supervisor has a session of its own, and
+//! nobody can move into another's session, so an orphan that is in the host's session descends from something else that the host
+//! started, and is left alone. Whoever it is: an orphan that is dead is reaped, for nobody else will.
+//! Called by: `running` and `pool`, after a supervisor's death; the pool's keeper after anybody's.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+
+use crate::{Survivor, link, phases::KILL_BUDGET, tree};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who was found.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) killed: usize,
+    pub(crate) survivors: Vec<Survivor>,
+}
+
+/// One sweep at a time: what one has reaped must not be signalled by another.
+pub(crate) static SWEEPING: Mutex<()> = Mutex::const_new(());
+
+/// Kills all orphans, and waits until there are none any more, or the time is over.
+pub(crate) async fn sweep() -> Swept {
+    let _sweeping = SWEEPING.lock().await;
+    let give_up = Instant::now() + KILL_BUDGET;
+    let mut pause = FIRST_PAUSE;
+    let mut killed = 0;
+    loop {
+        let orphans = orphans();
+        let before = killed;
+        killed += orphans.iter().filter(|&&orphan| reap(orphan)).count();
+        if orphans.is_empty() {
+            return Swept {
+                killed,
+                survivors: Vec::new(),
+            };
+        }
+        if Instant::now() >= give_up {
+            let survivors = orphans.into_iter().filter_map(tree::survivor).collect();
+            return Swept { killed, survivors };
+        }
+        for &orphan in &orphans {
+            kill(orphan);
+        }
+        pause = if killed > before {
+            FIRST_PAUSE
+        } else {
+            LONGEST_PAUSE.min(pause * 2)
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Reaps the dead among the host's children that it did not start. Those of its own group are left to whoever may have started them.
+pub(crate) fn reap_dead() {
+    let own_group = rustix::process::getpgrp().as_raw_pid();
+    link::with_own_children(|is_own| {
+        let mut dead = Vec::new();
+        let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
+            let is_dead = |stat: tree::Stat| !stat.lives() && stat.group != own_group;
+            if !is_own(child) && tree::stat(child).is_some_and(is_dead) {
+                dead.push(child);
+            }
+        });
+        for orphan in dead {
+            reap(orphan);
+        }
+    });
+}
+
+/// The host's children that it did not start. Their numbers are theirs until we reap them, and nobody else does.
+fn orphans() -> Vec<i32> {
+    let Some(session) = tree::own_session() else {
+        return Vec::new(); // without /proc nobody can be told apart
+    };
+    link::with_own_children(|is_own| {
+        let mut orphans = Vec::new();
+        let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
+            let is_orphan =
+                !is_own(child) && tree::stat(child).is_some_and(|stat| stat.session != session);
+            if is_orphan {
+                orphans.push(child);
+            }
+        });
+        orphans
+    })
+}
+
+/// Reaps an orphan if it is dead; returns whether the kill ended it.
+fn reap(orphan: i32) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    Pid::from_raw(orphan)
+        .and_then(|orphan| waitid(WaitId::Pid(orphan), options).ok().flatten())
+        .is_some_and(|status| status.terminating_signal() == Some(Signal::KILL.as_raw()))
+}
+
+fn kill(orphan: i32) {
+    if let Some(orphan) = Pid::from_raw(orphan) {
+        // One that may not be signalled is named at the end.
+        let _ = kill_process(orphan, Signal::KILL);
+    }
+}

@@ -1,0 +1,625 @@
+//! The program between the host and a step: a process of one thread to whom every descendant of the step comes back.
+//!
+//! Promises: nobody who descends from the step's leader outlives a kill, whatever he did to get away (`setsid`, double fork, a
+//! cleared environment), unless the kernel will not kill him, and then he is named; it is over when the kernel knows no child any
+//! more (`ECHILD`), never earlier. When the host is gone, everybody is killed. Every step gets the same inherited attributes.
+//! Never: has a second thread, a runtime, or anything of the host's but its binary; allocates while it kills; trusts that a packet arrives.
+//! Called by: the host's `main`, before anything else ([`supervise_if_asked`]). Spoken to by `link`.
+//!
+//! # Why a process
+//!
+//! The kernel gives orphans to the nearest ancestor that is a *subreaper*. With one per step, whose orphan it is needs no
+//! bookkeeping, "nobody is left" is one answer of the kernel, the end of the host is the end of a socket, and the large host never
+//! forks. Signals that the step sends its parent are blocked; one that kills it leaves the orphans to the host, which is a subreaper too.
+//!
+//! # Whose number is it?
+//!
+//! A group is addressed by number, and numbers are reused. A leader that has ended but was not reaped pins its number: it stays so until
+//! nobody else is left or the group was killed, and the group is never signalled afterwards. Direct children are pinned by not being reaped.
+//! For whoever is further down, a handle of the process is opened, its parent is asked for again, and the signal goes to the handle.
+
+mod attributes;
+
+use std::{
+    env,
+    ffi::{CStr, OsStr, c_char},
+    io::IoSliceMut,
+    iter,
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    process::ExitCode,
+    ptr,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Mode, OFlags, open},
+    io::Errno,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send},
+    process::{
+        DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid,
+        kill_process, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
+        set_dumpable_behavior, setsid, waitid,
+    },
+    stdio::stdin,
+    thread::set_name,
+    time::{ClockId, clock_gettime},
+};
+
+use self::attributes::Attributes;
+use crate::{
+    Exit, Usage,
+    phases::{Due, Event, Life, Over},
+    sys::{self, Dead},
+    tree,
+    wire::{self, End, REQUEST_BYTES_MAX, Request, Told},
+};
+
+/// What the host puts first on its own command line to get a supervisor.
+pub(crate) const MARKER: &str = "--supervise-one-step";
+/// Most descendants that are listed at once; whoever is beyond is found by a later look.
+const LIST_MAX: usize = 32 * 1024;
+/// Most survivors that are named.
+const NAMED_MAX: usize = 16;
+/// First and longest pause between two sweeps in which nobody died.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two looks at those who could not be killed.
+const LINGERING_PAUSE: Duration = Duration::from_secs(1);
+
+/// Becomes a supervisor if the command line asks for that, and returns its exit code at the end. Called before anything else in `main`:
+/// there must be one thread.
+pub fn supervise_if_asked() -> Option<ExitCode> {
+    let asked = env::args_os().nth(1).as_deref() == Some(OsStr::new(MARKER));
+    asked.then(|| match Supervisor::start() {
+        Some(mut supervisor) => {
+            supervisor.serve();
+            ExitCode::SUCCESS
+        }
+        // The host sees the socket's end.
+        None => ExitCode::FAILURE,
+    })
+}
+
+struct Supervisor {
+    /// Readable after a child's end.
+    children: OwnedFd,
+    /// The input of every step.
+    null: OwnedFd,
+    /// The host; another parent means that it is dead.
+    host: Option<Pid>,
+    /// How it was at the beginning.
+    fresh: Attributes,
+    /// Parts of a plan that is not complete.
+    plan: Vec<u8>,
+    /// Room for what is received; room for a list of processes. Made once, so that nothing is allocated later.
+    packet: Vec<u8>,
+    list: Vec<i32>,
+}
+
+/// What the host asks for, without borrowing the packet.
+enum Asked {
+    Start {
+        number: u32,
+        outputs: Option<[OwnedFd; 2]>,
+    },
+    Terminate {
+        number: u32,
+    },
+    Kill {
+        number: u32,
+    },
+    More,
+    /// The host is gone, or has let go of this step.
+    End,
+}
+
+impl Supervisor {
+    fn start() -> Option<Supervisor> {
+        sys::close_inherited();
+        let children = sys::take_signals().ok()?;
+        // The step must not have the host's terminal, and whoever has this session is a descendant of ours.
+        setsid().ok()?;
+        set_child_subreaper(Some(getpid())).ok()?;
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).ok()?;
+        // Only names: without them all is as good.
+        let _ = set_name(c"step-supervisor");
+        rustix::process::chdir("/").ok()?;
+        let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        Some(Supervisor {
+            children,
+            null,
+            host: getppid(),
+            fresh: Attributes::read(),
+            plan: Vec::with_capacity(REQUEST_BYTES_MAX),
+            packet: vec![0; REQUEST_BYTES_MAX],
+            list: Vec::with_capacity(LIST_MAX),
+        })
+    }
+
+    /// Runs one step after the other, until the host is gone or something is odd.
+    fn serve(&mut self) {
+        loop {
+            match self.receive(RecvFlags::empty()) {
+                Asked::Start {
+                    number,
+                    outputs: Some(outputs),
+                } => {
+                    let started = self.spawn(&outputs);
+                    self.plan.clear();
+                    drop(outputs);
+                    match started {
+                        Ok(leader) => {
+                            tell(&Told::Started {
+                                pid: leader.as_raw_pid(),
+                            });
+                            if !self.watch(leader, number) {
+                                return;
+                            }
+                        }
+                        Err(errno) => tell(&Told::Failed { errno }),
+                    }
+                    if Attributes::read() != self.fresh {
+                        return tell(&Told::Retired);
+                    }
+                }
+                Asked::More | Asked::Terminate { .. } | Asked::Kill { .. } => {} // a late stop of the step before
+                Asked::Start { outputs: None, .. } | Asked::End => return,
+            }
+        }
+    }
+
+    /// Starts the program of the received plan.
+    fn spawn(&self, [out, err]: &[OwnedFd; 2]) -> Result<Pid, i32> {
+        let plan = wire::decode_plan(&self.plan).ok_or(Errno::INVAL.raw_os_error())?;
+        let pointers = |strings: &[&CStr]| -> Vec<*const c_char> {
+            let strings = strings.iter().map(|string| string.as_ptr());
+            strings.chain(iter::once(ptr::null())).collect()
+        };
+        sys::spawn(&sys::Program {
+            path: plan.path,
+            arguments: &pointers(&plan.arguments),
+            environment: &pointers(&plan.environment),
+            work_dir: plan.work_dir,
+            standard: [self.null.as_fd(), out.as_fd(), err.as_fd()],
+        })
+        .map_err(|error| error.raw_os_error().unwrap_or_default())
+    }
+
+    /// Sees a step to its end. Returns whether this supervisor may start another one.
+    fn watch(&mut self, leader: Pid, number: u32) -> bool {
+        let mut life = Life::new();
+        let mut tree = Tree {
+            leader,
+            pinned: true,
+            exit: None,
+            began: now(),
+            usage: Usage::default(),
+            killing: false,
+            killed: 0,
+            reaped: 0,
+            reaped_before_sweep: 0,
+            terminated_at: None,
+            killed_at: None,
+            list: &mut self.list,
+        };
+        let mut host_listens = true;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let reaped_before = tree.reaped;
+            empty(&self.children);
+            let mut due = life.apply(tree.look(), now());
+            loop {
+                match due {
+                    Due::Nothing => {}
+                    Due::TellLeaderEnded => tree.tell_leader_ended(&life),
+                    Due::Terminate => tree.terminate(),
+                    Due::Kill => {
+                        tell(&Told::Killing);
+                        tree.kill();
+                    }
+                    Due::Sweep => tree.sweep(),
+                    Due::TellEmpty => tree.tell_end(&life),
+                    Due::TellLeft => tree.tell_left(&life),
+                }
+                if life.over().is_some() || !host_listens {
+                    break;
+                }
+                due = match receive(RecvFlags::DONTWAIT, &mut self.packet, None) {
+                    None => break,
+                    Some(Asked::Terminate { number: step }) if step == number => {
+                        stop(&mut life, &mut tree, Event::Terminate)
+                    }
+                    Some(Asked::Kill { number: step }) if step == number => {
+                        stop(&mut life, &mut tree, Event::Kill)
+                    }
+                    // A late stop of the step before.
+                    Some(Asked::Terminate { .. } | Asked::Kill { .. } | Asked::More) => {
+                        Due::Nothing
+                    }
+                    Some(Asked::End | Asked::Start { .. }) => {
+                        host_listens = false;
+                        stop(&mut life, &mut tree, Event::Kill)
+                    }
+                };
+            }
+            match life.over() {
+                // One that had to kill starts nothing more: whatever made that necessary ends with it.
+                Some(Over::Empty) => return host_listens && !life.killed(),
+                Some(Over::Left) => {
+                    self.linger();
+                    return false;
+                }
+                None => {}
+            }
+            let wait = if life.killed() {
+                pause = if tree.reaped > reaped_before {
+                    FIRST_PAUSE
+                } else {
+                    LONGEST_PAUSE.min(pause * 2)
+                };
+                Some(pause)
+            } else {
+                None
+            };
+            self::wait(&self.children, host_listens, wait);
+        }
+    }
+
+    /// Goes on killing those who could not be killed, for as long as the host lives: who is stuck in the kernel may come loose.
+    fn linger(&mut self) {
+        while getppid() == self.host {
+            empty(&self.children);
+            loop {
+                match sys::reap(None) {
+                    Dead::Child { .. } => {}
+                    Dead::Nobody => break,
+                    Dead::NoChild => return,
+                }
+            }
+            kill_children();
+            kill_descendants(&mut self.list);
+            wait(&self.children, false, Some(LINGERING_PAUSE));
+        }
+    }
+
+    fn receive(&mut self, flags: RecvFlags) -> Asked {
+        receive(flags, &mut self.packet, Some(&mut self.plan)).unwrap_or(Asked::More)
+    }
+}
+
+/// Waits for a child's end, for the host, or until `limit` is over.
+fn wait(children: &OwnedFd, host_listens: bool, limit: Option<Duration>) {
+    let mut sources = [
+        PollFd::new(children, PollFlags::IN),
+        PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
+    ];
+    let sources = if host_listens {
+        &mut sources[..]
+    } else {
+        &mut sources[..1]
+    };
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    // An interruption is one more look.
+    let _ = poll(sources, limit.as_ref());
+}
+
+/// Takes a stop: first what is dead already is noted, so that nobody is said to have been signalled after his end.
+fn stop(life: &mut Life, tree: &mut Tree<'_>, stop: Event) -> Due {
+    match life.apply(tree.look(), now()) {
+        Due::TellEmpty => return Due::TellEmpty,
+        Due::TellLeft => return Due::TellLeft,
+        Due::TellLeaderEnded => tree.tell_leader_ended(life),
+        Due::Nothing | Due::Terminate | Due::Kill | Due::Sweep => {}
+    }
+    life.apply(stop, now())
+}
+
+/// Receives one packet; `None` if there is none now. Parts of a plan go to `plan`.
+fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> Option<Asked> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut extra = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        let mut into = [IoSliceMut::new(packet)];
+        match recvmsg(
+            stdin(),
+            &mut into,
+            &mut extra,
+            flags | RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Ok(received) => break received,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return None,
+            Err(_) => return Some(Asked::End),
+        }
+    };
+    let mut descriptors = extra.drain().flat_map(|message| {
+        let rights = match message {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        };
+        rights.into_iter().flatten()
+    });
+    let outputs = match (descriptors.next(), descriptors.next()) {
+        (Some(out), Some(err)) => Some([out, err]),
+        _ => None,
+    };
+    // No packet of the host's is empty: this is the end.
+    let Some(request) = Request::decode(&packet[..received.bytes]) else {
+        return Some(Asked::End);
+    };
+    Some(match (request, plan) {
+        (Request::Part(part), Some(plan)) => {
+            plan.extend_from_slice(part);
+            Asked::More
+        }
+        (Request::Start { number, part }, Some(plan)) => {
+            plan.extend_from_slice(part);
+            Asked::Start { number, outputs }
+        }
+        // Two steps at once are none of the host's wishes.
+        (Request::Part(_) | Request::Start { .. }, None) => Asked::End,
+        (Request::Terminate { number }, _) => Asked::Terminate { number },
+        (Request::Kill { number }, _) => Asked::Kill { number },
+    })
+}
+
+/// Tells the host. A failure is none of a supervisor's business: either the host is gone, which the socket's end will tell, or
+/// it does not read.
+fn tell(told: &Told) {
+    let packet = told.encode();
+    let _ = send(
+        stdin(),
+        packet.as_bytes(),
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    );
+}
+
+/// Takes the announcements; what they announce is asked for in any case.
+fn empty(children: &OwnedFd) {
+    let mut announcements = [0; 1024];
+    while rustix::io::read(children, &mut announcements)
+        .is_ok_and(|bytes| bytes == announcements.len())
+    {}
+}
+
+fn now() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
+}
+
+/// A leader and everybody who descends from it. As a subreaper of one thread with no other children, all of ours.
+struct Tree<'a> {
+    leader: Pid,
+    /// The leader was not reaped, so the group's number is ours.
+    pinned: bool,
+    exit: Option<Exit>,
+    began: Duration,
+    /// Of everybody who was reaped, and of a leader that was only looked at.
+    usage: Usage,
+    /// From here on, one who was ended by KILL was ended by us.
+    killing: bool,
+    killed: u32,
+    /// How many were reaped, and how many of them before the last sweep.
+    reaped: u32,
+    reaped_before_sweep: u32,
+    terminated_at: Option<Duration>,
+    killed_at: Option<Duration>,
+    list: &'a mut Vec<i32>,
+}
+
+impl Tree<'_> {
+    /// Asks the kernel, and reaps who is dead, but a leader only when its group needs no signal any more.
+    fn look(&mut self) -> Event {
+        let others = if self.pinned {
+            self.look_beside_the_leader()
+        } else {
+            self.reap_all()
+        };
+        Event::Seen {
+            leader: self.exit,
+            others,
+        }
+    }
+
+    /// Returns whether anybody but the leader lives.
+    fn look_beside_the_leader(&mut self) -> bool {
+        while self.exit.is_none() {
+            match sys::peek_at_any() {
+                Dead::Child { pid, exit, usage } if pid == self.leader.as_raw_pid() => {
+                    self.exit = Some(exit);
+                    self.usage.add(&usage);
+                }
+                Dead::Child { pid, .. } => self.reap(pid),
+                Dead::Nobody => return true,
+                Dead::NoChild => {
+                    // Somebody took its status: nothing of ours does that.
+                    self.exit = Some(Exit::LOST);
+                    self.pinned = false;
+                    return false;
+                }
+            }
+        }
+        if no_live_child() {
+            // Nobody is left to be signalled, so the number may go. The kernel has the last word.
+            self.pinned = false;
+            return self.reap_all();
+        }
+        // The dead leader hides whoever else is dead from a question for anybody.
+        let leader = self.leader.as_raw_pid();
+        let this = &mut *self;
+        let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
+            if child != leader {
+                this.reap(child);
+            }
+        });
+        true
+    }
+
+    /// Reaps everybody who is dead; returns whether anybody is left.
+    fn reap_all(&mut self) -> bool {
+        loop {
+            match sys::reap(None) {
+                Dead::Child { pid, exit, usage } => self.note(pid, exit, &usage),
+                Dead::Nobody => return true,
+                Dead::NoChild => {
+                    self.exit.get_or_insert(Exit::LOST);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn reap(&mut self, child: i32) {
+        if let Dead::Child { pid, exit, usage } = sys::reap(Some(child)) {
+            self.note(pid, exit, &usage);
+        }
+    }
+
+    fn note(&mut self, pid: i32, exit: Exit, usage: &Usage) {
+        self.reaped = self.reaped.saturating_add(1);
+        let was_known = pid == self.leader.as_raw_pid() && self.exit.is_some();
+        if pid == self.leader.as_raw_pid() {
+            self.pinned = false;
+            self.exit.get_or_insert(exit);
+        }
+        if !was_known {
+            self.usage.add(usage);
+            self.killed += u32::from(self.killing && exit == Exit::Signal(Signal::KILL.as_raw()));
+        }
+    }
+
+    /// Asks everybody to end.
+    fn terminate(&mut self) {
+        self.terminated_at = Some(now());
+        // The first CONT wakes stopped members while the leader still lives: if it died first, the kernel would send the orphaned group HUP
+        // before their handler for TERM has run. The last one wakes who stopped in between. A failure means that nobody is
+        // there or nobody may be signalled; both show when the kernel is asked.
+        let signals = [Signal::CONT, Signal::TERM, Signal::CONT];
+        if self.pinned {
+            for signal in signals {
+                let _ = kill_process_group(self.leader, signal);
+            }
+        }
+        let group = self.leader.as_raw_pid();
+        tree::descendants(getpid().as_raw_pid(), self.list);
+        for &pid in &*self.list {
+            let Some(handle) = handle_of(pid) else {
+                continue;
+            };
+            // Asked after the handle was opened: it is this process that left the group, and it is ours still.
+            if tree::stat(pid)
+                .is_some_and(|stat| stat.group != group && is_ours(stat.parent, self.list))
+            {
+                for signal in signals {
+                    let _ = pidfd_send_signal(&handle, signal);
+                }
+            }
+        }
+    }
+
+    /// Kills everybody. Forks under way in the group are included: the kernel restarts them after a signal to their group.
+    fn kill(&mut self) {
+        self.killing = true;
+        self.killed_at = Some(now());
+        if self.pinned {
+            let _ = kill_process_group(self.leader, Signal::KILL);
+            self.pinned = false;
+        }
+        kill_children();
+        self.reaped_before_sweep = self.reaped;
+    }
+
+    /// Kills whoever can be seen.
+    fn sweep(&mut self) {
+        kill_children();
+        // Who is further down comes up to us when his parent is dead; only when nobody dies must he be looked for.
+        if self.reaped == self.reaped_before_sweep {
+            kill_descendants(self.list);
+        }
+        self.reaped_before_sweep = self.reaped;
+    }
+
+    fn tell_leader_ended(&mut self, life: &Life) {
+        let Some(exit) = life.exit() else { return };
+        tree::descendants(getpid().as_raw_pid(), self.list);
+        let leader = self.leader.as_raw_pid();
+        let alive = self
+            .list
+            .iter()
+            .filter(|&&pid| pid != leader && tree::stat(pid).is_some_and(|stat| stat.lives()));
+        tell(&Told::LeaderEnded {
+            exit,
+            signalled: life.signalled(),
+            usage: self.usage,
+            others: u32::try_from(alive.count()).unwrap_or(u32::MAX),
+        });
+    }
+
+    fn tell_end(&self, life: &Life) {
+        tell(&Told::Over(self.end(life)));
+    }
+
+    fn tell_left(&mut self, life: &Life) {
+        tree::descendants(getpid().as_raw_pid(), self.list);
+        let survivors = self.list.iter().filter_map(|&pid| tree::survivor(pid));
+        for survivor in survivors.take(NAMED_MAX) {
+            tell(&Told::Survivor(survivor));
+        }
+        self.tell_end(life);
+    }
+
+    fn end(&self, life: &Life) -> End {
+        let since = |at: Option<Duration>| at.map(|at| at.saturating_sub(self.began));
+        End {
+            exit: life.exit(),
+            signalled: life.signalled(),
+            empty: life.over() == Some(Over::Empty),
+            killed: self.killed,
+            terminated_after: since(self.terminated_at),
+            killed_after: since(self.killed_at),
+            usage: self.usage,
+        }
+    }
+}
+
+/// Returns whether every child is dead.
+///
+/// A question for stopped children finds none, and the kernel answers "no child" when no living one could have been meant. Should a
+/// kernel answer otherwise, it is one more look, or one more child that is waited for: neither loses anybody.
+fn no_live_child() -> bool {
+    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::All, stopped), Err(Errno::CHILD))
+}
+
+/// Kills the direct children. Nobody but us reaps them, so their numbers are theirs.
+fn kill_children() {
+    let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
+        if let Some(child) = Pid::from_raw(child) {
+            let _ = kill_process(child, Signal::KILL);
+        }
+    });
+}
+
+/// Kills all descendants below the direct children.
+fn kill_descendants(list: &mut Vec<i32>) {
+    let me = getpid().as_raw_pid();
+    tree::descendants(me, list);
+    for &pid in &*list {
+        let Some(handle) = handle_of(pid) else {
+            continue;
+        };
+        if tree::stat(pid).is_some_and(|stat| stat.parent != me && is_ours(stat.parent, list)) {
+            let _ = pidfd_send_signal(&handle, Signal::KILL);
+        }
+    }
+}
+
+fn handle_of(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+/// Whether a process with this parent descends from us, as the list has it.
+fn is_ours(parent: i32, list: &[i32]) -> bool {
+    parent == getpid().as_raw_pid() || list.contains(&parent)
+}

@@ -1,0 +1,140 @@
+//! What is said of the processes of a step once they are over: to the operator with every field, to the job's log in one line,
+//! and there only when something had to be killed.
+//!
+//! Called by `exec` and `programs` at a step's end, by `jobs::driver` at the job's.
+
+use stephost_process::{Report, Trace};
+
+/// Most survivors that are named in the job's log.
+const NAMED_MAX: usize = 3;
+
+/// Tells the operator how a program ended.
+pub(super) fn record(step: &str, report: &Report) {
+    let trace = &report.trace;
+    let milliseconds = |time: Option<std::time::Duration>| time.map(|time| time.as_millis());
+    let usage = trace.usage.unwrap_or_default();
+    tracing::info!(
+        step.name = %step,
+        process.ended = %report.exit,
+        process.signalled = report.signalled,
+        process.terminated_after_ms = milliseconds(trace.terminated_after),
+        process.killed_after_ms = milliseconds(trace.killed_after),
+        process.killed = trace.killed_processes,
+        process.left_by = %trace.mechanism,
+        process.kept = report.leftovers.as_ref().map_or(0, stephost_process::Leftovers::processes),
+        process.leaked = trace.leaked(),
+        process.user_ms = usage.user.as_millis(),
+        process.system_ms = usage.system.as_millis(),
+        process.peak_rss_kib = usage.peak_rss_kib,
+        "a native program ended"
+    );
+    leaked(step, trace);
+}
+
+/// Tells the operator who was kept until the job's end, and what became of them.
+pub(crate) fn record_kept(job: &str, trace: &Trace) {
+    tracing::info!(
+        job.id = %job,
+        process.killed = trace.killed_processes,
+        process.left_by = %trace.mechanism,
+        process.leaked = trace.leaked(),
+        "killed what a step left running"
+    );
+    leaked(job, trace);
+}
+
+fn leaked(whose: &str, trace: &Trace) {
+    for survivor in &trace.survivors {
+        tracing::error!(%whose, process.pid = survivor.pid, "a process could not be killed: {survivor}");
+    }
+}
+
+/// The line for the job's log; `None` when nobody had to be killed.
+pub(crate) fn line(trace: &Trace) -> Option<String> {
+    let killed = match trace.killed_processes {
+        0 => None,
+        1 => Some("killed 1 process".to_owned()),
+        count => Some(format!("killed {count} processes")),
+    };
+    let killed = killed.map(|killed| match trace.terminated_after {
+        Some(_) => format!("{killed} that had not ended when asked to"),
+        None => killed,
+    });
+    let survivors = (!trace.survivors.is_empty()).then(|| {
+        let named: Vec<String> = trace
+            .survivors
+            .iter()
+            .take(NAMED_MAX)
+            .map(ToString::to_string)
+            .collect();
+        let more = match trace.survivors.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        format!("could not kill {}{more}", named.join(", "))
+    });
+    let parts: Vec<String> = killed.into_iter().chain(survivors).collect();
+    (!parts.is_empty()).then(|| format!("step host: {}", parts.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stephost_process::Survivor;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_written_only_when_somebody_had_to_be_killed() {
+        let survivor = |pid| Survivor {
+            pid,
+            name: "sudo\u{1b}[2J".to_owned(),
+            state: b'S',
+            uid: 0,
+            refused: true,
+            waits_in: String::new(),
+        };
+        let quiet = Trace::default();
+        let asked = Trace {
+            terminated_after: Some(Duration::from_secs(1)),
+            ..Trace::default()
+        };
+        let table = [
+            (quiet.clone(), None),
+            (asked.clone(), None),
+            (
+                Trace {
+                    killed_processes: 1,
+                    ..quiet.clone()
+                },
+                Some("step host: killed 1 process"),
+            ),
+            (
+                Trace {
+                    killed_processes: 3,
+                    ..asked
+                },
+                Some("step host: killed 3 processes that had not ended when asked to"),
+            ),
+            (
+                Trace {
+                    killed_processes: 2,
+                    survivors: vec![survivor(7)],
+                    ..quiet.clone()
+                },
+                Some(
+                    "step host: killed 2 processes; could not kill sudo\\u{1b}[2J (pid 7, state S, user 0: we may not signal it)",
+                ),
+            ),
+        ];
+        for (trace, expected) in table {
+            assert_eq!(line(&trace).as_deref(), expected, "{trace:?}");
+        }
+        let many = Trace {
+            survivors: (0..5).map(survivor).collect(),
+            ..quiet
+        };
+        assert!(line(&many).is_some_and(|line| line.ends_with(" and 2 more")));
+    }
+}

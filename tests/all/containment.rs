@@ -1,0 +1,331 @@
+//! Nobody outlives his step, whatever he does (design D15; the kinds and numbers are those of docs/containment.md).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid};
+use stephost_tests::{Host, Options, block_on, program, step_test};
+
+/// One of each.
+const KINDS: &str = "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
+/// How long the processes of a host that was killed may live on.
+const AFTERLIFE: Duration = Duration::from_secs(10);
+
+/// A job of one exec step with the whole zoo, whose processes carry `tag`.
+fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
+    let kinds: String = kinds.split(' ').map(|kind| format!(", {kind}")).collect();
+    format!(
+        "exec: {{command: [\"{}\", \"{tag}\"{kinds}]}}",
+        program.display()
+    )
+}
+
+fn built_zoo() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_zoo"))
+}
+
+fn exec(script: &str) -> String {
+    format!("exec: {{command: [sh, -c, '{script}']}}")
+}
+
+/// A word that no other test's processes have on their command line.
+fn tag(host: &Host, name: &str) -> String {
+    let temp = host.temp().file_name().unwrap_or_default();
+    format!("zoo-{name}-{}", temp.to_string_lossy())
+}
+
+/// Live processes of the host's jobs: by the mark in their environment, and by the tag for those who cleared it.
+fn alive(host: &Host, tag: &str) -> Vec<String> {
+    let mut found = host.survivors();
+    found.extend(pids(tag).iter().map(|pid| format!("{pid:?} of the zoo")));
+    found
+}
+
+fn nobody() -> Vec<String> {
+    Vec::new()
+}
+
+step_test!(a_cancelled_step_leaves_nobody, |host| {
+    for round in 0..3 {
+        let tag = tag(host, &round.to_string());
+        let job = host
+            .job(&zoo(built_zoo(), &tag, KINDS))
+            .grace_ms(200)
+            .start()
+            .await;
+        job.wait_for("zoo ready").await;
+        assert!(alive(host, &tag).len() > 200, "the animals are there");
+        job.cancel().await;
+        let ended = job.ended().await;
+        assert_eq!(
+            alive(host, &tag),
+            nobody(),
+            "at the very moment when the job is over"
+        );
+        ended.is_cancelled().printing("step host: killed ");
+    }
+});
+
+step_test!(
+    a_step_that_ends_by_itself_keeps_its_children_until_the_job_is_over,
+    |host| {
+        let tag = tag(host, "kept");
+        host.gate("gate");
+        let steps = format!(
+            "run:\n- name: leaves\n  step: ./zoo\n- name: sees\n  script: |-\n    ps ax -o args= | grep -c -- '--be storm {tag}' || true; cat gate\n"
+        );
+        host.file(
+            "zoo/func.yml",
+            &format!(
+                "{{}}\n---\n{}\n",
+                zoo(built_zoo(), &tag, &format!("leave {KINDS}"))
+            ),
+        );
+        let job = host.job(&steps).start().await;
+        job.wait_for("zoo ready").await;
+        // The second step runs when the first is over.
+        job.wait_for("name=sees").await;
+        assert!(alive(host, &tag).len() > 200, "they are kept");
+        host.open_gate("gate").await;
+        let ended = job.ended().await;
+        assert_eq!(alive(host, &tag), nobody());
+        ended.succeeds().printing("step host: killed 2");
+    }
+);
+
+step_test!(a_closed_job_leaves_nobody, |host| {
+    let tag = tag(host, "closed");
+    let job = host
+        .job(&zoo(built_zoo(), &tag, KINDS))
+        .grace_ms(200)
+        .start()
+        .await;
+    job.wait_for("zoo ready").await;
+    job.close().await;
+    assert_eq!(alive(host, &tag), nobody());
+});
+
+step_test!(a_job_that_runs_out_of_time_leaves_nobody, |host| {
+    let tag = tag(host, "late");
+    let job = host
+        .job(&zoo(built_zoo(), &tag, KINDS))
+        .grace_ms(200)
+        .timeout_ms(5000)
+        .start()
+        .await;
+    job.wait_for("zoo ready").await;
+    job.ended().await.is_timed_out();
+    assert_eq!(alive(host, &tag), nobody());
+});
+
+step_test!(
+    a_host_that_is_asked_to_end_leaves_nobody,
+    Options {
+        arguments: vec!["--drain-timeout".into(), "100ms".into()],
+        ..Options::default()
+    },
+    |host| {
+        let tag = tag(host, "drained");
+        let job = host
+            .job(&zoo(built_zoo(), &tag, KINDS))
+            .grace_ms(200)
+            .start()
+            .await;
+        job.wait_for("zoo ready").await;
+        host.signal(Signal::TERM);
+        assert_eq!(host.exited().await.code(), Some(0));
+        assert_eq!(alive(host, &tag), nobody());
+    }
+);
+
+/// Waits until nobody is left of a host that had no time to see to it.
+async fn all_gone(host: &Host, tag: &str) {
+    // Strangers' ends are no event for us, so this is polled.
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    let killed = Instant::now();
+    while !alive(host, tag).is_empty() {
+        assert!(killed.elapsed() < AFTERLIFE, "{:?}", alive(host, tag));
+        tick.tick().await;
+    }
+}
+
+#[test]
+fn a_host_that_is_killed_leaves_nobody() {
+    block_on(async {
+        for round in 0..3 {
+            let host = Host::start(Options::default()).await;
+            let tag = tag(&host, &format!("killed-{round}"));
+            let running = host.job(&zoo(built_zoo(), &tag, KINDS)).start().await;
+            running.wait_for("zoo ready").await;
+            host.signal(Signal::KILL);
+            host.exited().await;
+            all_gone(&host, &tag).await;
+        }
+    });
+}
+
+#[test]
+fn an_ordinary_user_leaves_nobody_either() {
+    if !geteuid().is_root() {
+        return; // the other tests were run by one
+    }
+    block_on(async {
+        let room = tempfile::TempDir::new().expect("a directory can be made");
+        let program = copied(room.path(), &program(), "stephost");
+        let zoo_program = copied(room.path(), built_zoo(), "zoo");
+        let nobodys = Options {
+            program: Some(program),
+            user: Some(65534),
+            ..Options::default()
+        };
+        let host = Host::start(nobodys).await;
+        for round in 0..3 {
+            let tag = tag(&host, &format!("nobodys-{round}"));
+            let job = host
+                .job(&zoo(&zoo_program, &tag, KINDS))
+                .grace_ms(200)
+                .start()
+                .await;
+            job.wait_for("zoo ready").await;
+            assert!(alive(&host, &tag).len() > 200, "the animals are there");
+            job.cancel().await;
+            let ended = job.ended().await;
+            assert_eq!(alive(&host, &tag), nobody());
+            ended.is_cancelled();
+        }
+        let tag = tag(&host, "nobodys-last");
+        let job = host.job(&zoo(&zoo_program, &tag, KINDS)).start().await;
+        job.wait_for("zoo ready").await;
+        host.signal(Signal::KILL);
+        host.exited().await;
+        all_gone(&host, &tag).await;
+    });
+}
+
+#[test]
+fn who_belongs_to_another_user_is_named_and_holds_nobody_up() {
+    if !geteuid().is_root() {
+        return; // only root can make another user's process
+    }
+    block_on(async {
+        let room = tempfile::TempDir::new().expect("a directory can be made");
+        let program = copied(room.path(), &program(), "stephost");
+        let zoo_program = copied(room.path(), built_zoo(), "zoo");
+        let as_its_owner = fs::Permissions::from_mode(0o4755);
+        fs::set_permissions(&zoo_program, as_its_owner).expect("it is ours");
+        let nobodys = Options {
+            program: Some(program),
+            user: Some(65534),
+            ..Options::default()
+        };
+        let host = Host::start(nobodys).await;
+        let tag = tag(&host, "sudo");
+        let job = host
+            .job(&zoo(&zoo_program, &tag, "bg sudo"))
+            .grace_ms(100)
+            .start()
+            .await;
+        job.wait_for("zoo ready").await;
+        job.cancel().await;
+        let ended = job.ended().await;
+        let left = pids(&tag);
+        for &pid in &left {
+            // Root may.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        let [left] = left.as_slice() else {
+            panic!("one and no more is out of reach: {left:?}");
+        };
+        // The animals are started through the kernel's link to their own program.
+        ended.is_cancelled().printing(&format!(
+            "could not kill exe (pid {}, state S, user 0: we may not signal it)",
+            left.as_raw_nonzero()
+        ));
+        all_gone(&host, &tag).await;
+        host.script("echo fine").run().await.succeeds();
+        host.finish().await;
+    });
+}
+
+/// Live processes with this tag on their command line; a dead one has none.
+fn pids(tag: &str) -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
+    let tagged = processes.filter(|process| {
+        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        command
+            .split(|&byte| byte == 0)
+            .any(|word| word == tag.as_bytes())
+    });
+    let pids = tagged.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    pids.filter_map(Pid::from_raw).collect()
+}
+
+/// A copy that everybody may run.
+fn copied(room: &Path, program: &Path, name: &str) -> std::path::PathBuf {
+    let everybody = || fs::Permissions::from_mode(0o755);
+    let copy = room.join(name);
+    fs::copy(program, &copy).expect("a program can be copied");
+    fs::set_permissions(&copy, everybody()).expect("it is ours");
+    fs::set_permissions(room, everybody()).expect("it is ours");
+    copy
+}
+
+step_test!(
+    a_step_that_kills_its_supervisor_ends_with_all_it_has,
+    |host| {
+        let tag = tag(host, "killer");
+        host.file(
+            "zoo/func.yml",
+            &format!("{{}}\n---\n{}\n", zoo(built_zoo(), &tag, KINDS)),
+        );
+        let script = format!(
+            "{} {tag} {KINDS} > said & until grep -q ready said; do sleep 0.01; done; kill -9 $PPID; sleep 60",
+            built_zoo().display()
+        );
+        for _ in 0..3 {
+            let ended = host.job(&exec(&script)).run().await;
+            assert_eq!(alive(host, &tag), nobody());
+            ended
+                .fails()
+                .saying_exactly("exec: the step's supervisor was killed, and the step with it");
+        }
+        host.script("echo fine")
+            .run()
+            .await
+            .succeeds()
+            .printing("fine");
+    }
+);
+
+step_test!(a_step_that_stops_its_supervisor_gains_nothing, |host| {
+    let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
+    let job = host.job(&exec(script)).grace_ms(300).start().await;
+    job.wait_for("stopped").await;
+    job.cancel().await;
+    job.ended().await.is_cancelled();
+    assert_eq!(host.survivors(), nobody());
+});
+
+step_test!(signals_to_its_parent_change_nothing_for_a_step, |host| {
+    let script = "for signal in TERM INT HUP QUIT USR1 PIPE ALRM CHLD; do kill -$signal $PPID; done; echo still here; exit 3";
+    let ended = host.job(&exec(script)).run().await;
+    ended
+        .fails()
+        .saying_exactly("exec: exit status 3")
+        .printing("still here");
+});
+
+step_test!(no_step_sets_the_stage_for_the_next, |host| {
+    let seen = "nice; ulimit -n; umask; pwd";
+    let before = host.job(&exec(seen)).run().await;
+    host.job(&exec(
+        "renice -n 7 -p $PPID; prlimit --pid $PPID --nofile=77:77",
+    ))
+    .run()
+    .await
+    .succeeds();
+    let after = host.job(&exec(seen)).run().await;
+    assert_eq!(before.succeeds().out(), after.succeeds().out());
+});
