@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use stephost_process::{Exit, Mechanism, Supervisors};
 
-use crate::fixture::{Recorder, Witness, begin_in, plan, shell, supervisors, within};
+use crate::fixture::{Recorder, Witness, begin_in, plan, shell, shell_in, supervisors, within};
 
 /// Runs a shell line under one of these supervisors; returns what it wrote.
 async fn say(supervisors: &Supervisors, script: &str) -> String {
@@ -65,9 +65,11 @@ async fn an_idle_supervisor_that_was_killed_is_not_missed() {
 #[tokio::test]
 async fn the_report_says_what_was_done_and_used() {
     let supervisors = supervisors();
-    let script = "(trap '' TERM; exec sleep 60) & (trap '' TERM; exec sleep 60) & echo ready; wait";
-    let (running, output) = begin_in(&supervisors, shell(script)).await;
-    output.line("ready").await;
+    let deaf = |name| format!("(trap '' TERM; echo {name}; exec sleep 60) &");
+    let script = format!("{} {} wait", deaf("one"), deaf("two"));
+    let (running, output) = begin_in(&supervisors, shell(&script)).await;
+    output.line("one").await;
+    output.line("two").await;
     let stopper = running.stopper();
     stopper.terminate();
     stopper.kill();
@@ -94,9 +96,13 @@ async fn the_report_says_what_was_done_and_used() {
 #[tokio::test]
 async fn a_step_that_kills_its_supervisor_is_ended_by_the_host() {
     let supervisors = supervisors();
-    let script = "setsid sleep 60 & sleep 60 & echo child $!; kill -9 $PPID; sleep 60";
-    let (running, output) = begin_in(&supervisors, shell(script)).await;
+    let scratch = tempfile::tempdir().unwrap();
+    let script = "mkfifo gate; setsid sleep 60 & sleep 60 & echo child $!
+        read word <gate; kill -9 $PPID; sleep 60";
+    let plan = shell_in(scratch.path(), script);
+    let (running, output) = begin_in(&supervisors, plan).await;
     let child = Witness::of(&output.line("child ").await);
+    std::fs::write(scratch.path().join("gate"), "go\n").unwrap();
     let report = within("the end", running.ended()).await;
     child.assert_dies();
     assert_eq!(
