@@ -70,10 +70,11 @@ fn process_files() -> Check {
 fn pidfd() -> Check {
     let name = "pidfd";
     match pidfd_open(getpid(), PidfdFlags::empty()) {
-        Ok(_handle) => Check::ok(name, "steps are waited for by handle"),
-        Err(error) => Check::ok(
+        Ok(_handle) => Check::ok(name, "who left a step's group is signalled by handle"),
+        Err(error) => Check::warn(
             name,
-            format!("not here ({error}): steps are waited for by signal, which works too"),
+            format!("not here ({error}): who left a step's group is only killed when its parent is dead"),
+            "use Linux 5.3 or later",
         ),
     }
 }
@@ -81,10 +82,11 @@ fn pidfd() -> Check {
 fn subreaper() -> Check {
     let name = "subreaper";
     match child_subreaper() {
-        Ok(_) => Check::ok(name, "the kernel has it; this version does not use it"),
-        Err(error) => Check::ok(
+        Ok(_) => Check::ok(name, "orphans of a step come back to its supervisor"),
+        Err(error) => Check::fail(
             name,
-            format!("not here ({error}); this version does not use it"),
+            format!("not here ({error}): no step can be started"),
+            "use Linux 3.4 or later, and let this program call prctl",
         ),
     }
 }
@@ -98,7 +100,7 @@ fn pid_namespace(link: Option<&Path>) -> Check {
         name,
         match number {
             Some(FIRST_PID_NAMESPACE) => {
-                "the machine's own: when the host is killed, what its steps started lives on"
+                "the machine's own: when the host is killed, supervisors end what its steps started"
             }
             Some(_) => "one of its own: when its first process ends, everything in it does",
             None => "unknown",

@@ -86,8 +86,8 @@ pub(super) fn own_builtins(own: &Result<Vec<OwnBuiltin>, BuiltinsError>) -> Chec
 pub(super) fn containment() -> Check {
     Check::ok(
         "containment",
-        "a step's process group is stopped and killed as one; no supervisor and no cgroup yet: a process that leaves \
-         its group outlives its step",
+        "each step has a supervisor, and nobody who descends from it outlives the job; no cgroup yet, so nothing \
+         bounds how many processes or how much memory",
     )
 }
 
