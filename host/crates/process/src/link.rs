@@ -214,6 +214,11 @@ impl Link {
     pub(crate) fn send_stop(&self, packet: &[u8]) {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let _ = rustix::net::send(self.socket.as_fd(), packet, flags);
+        self.wake();
+    }
+
+    /// Wakes a supervisor that was put to sleep.
+    pub(crate) fn wake(&self) {
         self.process.signal(Signal::CONT);
     }
 
@@ -244,7 +249,7 @@ impl Link {
     pub(crate) fn hang_up(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
         // One that was stopped would not notice.
-        self.process.signal(Signal::CONT);
+        self.wake();
     }
 
     /// Kills the supervisor itself, and waits until it is dead: its step's processes are the host's children then.

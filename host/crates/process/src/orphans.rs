@@ -35,15 +35,23 @@ pub(crate) async fn sweep() -> Swept {
     let mut pause = FIRST_PAUSE;
     let mut killed = 0;
     loop {
-        let orphans = orphans();
-        let before = killed;
-        killed += orphans.iter().filter(|&&orphan| reap(orphan)).count();
+        let mut orphans = orphans();
         if orphans.is_empty() {
             return Swept {
                 killed,
                 survivors: Vec::new(),
             };
         }
+        let before = killed;
+        // Whoever was reaped has no number any more.
+        orphans.retain(|&orphan| match reap(orphan) {
+            Reaped::Lives => true,
+            Reaped::EndedByKill => {
+                killed += 1;
+                false
+            }
+            Reaped::Ended => false,
+        });
         if Instant::now() >= give_up {
             let survivors = orphans.into_iter().filter_map(tree::survivor).collect();
             return Swept { killed, survivors };
@@ -95,12 +103,25 @@ fn orphans() -> Vec<i32> {
     })
 }
 
-/// Reaps an orphan if it is dead; returns whether the kill ended it.
-fn reap(orphan: i32) -> bool {
+enum Reaped {
+    Lives,
+    Ended,
+    EndedByKill,
+}
+
+/// Reaps an orphan if it is dead.
+fn reap(orphan: i32) -> Reaped {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    Pid::from_raw(orphan)
-        .and_then(|orphan| waitid(WaitId::Pid(orphan), options).ok().flatten())
-        .is_some_and(|status| status.terminating_signal() == Some(Signal::KILL.as_raw()))
+    let Some(pid) = Pid::from_raw(orphan) else {
+        return Reaped::Ended;
+    };
+    match waitid(WaitId::Pid(pid), options) {
+        Ok(None) => Reaped::Lives,
+        Ok(Some(status)) if status.terminating_signal() == Some(Signal::KILL.as_raw()) => {
+            Reaped::EndedByKill
+        }
+        Ok(Some(_)) | Err(_) => Reaped::Ended,
+    }
 }
 
 fn kill(orphan: i32) {

@@ -21,7 +21,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -36,6 +36,8 @@ use crate::{
 const IDLE_MAX: usize = 16;
 /// How many supervisors may turn out to be gone or retired before a start fails.
 const TRIES_MAX: usize = 4;
+/// Pause between two attempts to wake a supervisor that does not answer.
+const WAKING_PAUSE: Duration = Duration::from_millis(100);
 /// How long closing waits for the last supervisor's end.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -162,7 +164,7 @@ impl Supervisors {
                 }
                 return Err(Refusal::Host(system));
             }
-            match link.told().await {
+            match answer(&link).await {
                 Some(Told::Started { pid }) => {
                     let pid = Pid::from_raw(pid).ok_or_else(|| Refusal::Host(nonsense()))?;
                     std::mem::forget(hold);
@@ -217,6 +219,16 @@ fn nonsense() -> io::Error {
 /// A pipe whose ends nobody inherits.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Waits for what a supervisor says to a start. A step that begins by stopping its supervisor must not hold that up.
+async fn answer(link: &Link) -> Option<Told> {
+    loop {
+        match timeout(WAKING_PAUSE, link.told()).await {
+            Ok(told) => return told,
+            Err(_) => link.wake(),
+        }
+    }
 }
 
 /// Lets go of a supervisor when it is dropped.
