@@ -73,7 +73,9 @@ fn pidfd() -> Check {
         Ok(_handle) => Check::ok(name, "who left a step's group is signalled by handle"),
         Err(error) => Check::warn(
             name,
-            format!("not here ({error}): who left a step's group is only killed when its parent is dead"),
+            format!(
+                "not here ({error}): who left a step's group is only killed when its parent is dead"
+            ),
             "use Linux 5.3 or later",
         ),
     }
