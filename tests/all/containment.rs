@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid};
-use stephost_tests::{Host, Options, block_on, program, step_test};
+use stephost_tests::{Host, Options, block_on, installed_program, program, step_test};
 
 /// One of each.
 const KINDS: &str = "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
@@ -329,3 +329,38 @@ step_test!(no_step_sets_the_stage_for_the_next, |host| {
     let after = host.job(&exec(seen)).run().await;
     assert_eq!(before.succeeds().out(), after.succeeds().out());
 });
+
+/// As under `docker exec` and in many CI systems: the leaders of the host's group and session have no number here.
+#[test]
+fn a_host_whose_group_is_outside_its_pid_namespace_runs_steps_all_the_same() {
+    let namespace = [
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+    ];
+    let unshare = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(namespace).args(arguments);
+        command.output()
+    };
+    if !unshare(&["true"]).is_ok_and(|tried| tried.status.success()) {
+        eprintln!("skipped: this user cannot make a pid namespace");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let function = dir.path().join("func.yml");
+    let background = "{}\n---\nrun: [{name: it, script: 'sleep 300 & echo ran'}]\n";
+    std::fs::write(&function, background).expect("a file can be written");
+    let program = installed_program().display().to_string();
+    let done = unshare(&[&program, "run", &function.display().to_string()]);
+    let done = done.expect("it could be started before");
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{error}");
+    assert!(!error.contains("panicked"), "{error}");
+    assert!(
+        String::from_utf8_lossy(&done.stdout).contains("ran\n"),
+        "{done:?}"
+    );
+}

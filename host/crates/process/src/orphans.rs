@@ -70,7 +70,9 @@ pub(crate) async fn sweep() -> Swept {
 
 /// Reaps the dead among the host's children that it did not start. Those of its own group are left to whoever may have started them.
 pub(crate) fn reap_dead() {
-    let own_group = rustix::process::getpgrp().as_raw_pid();
+    let Some(own_group) = tree::own().map(|own| own.group) else {
+        return; // without /proc nobody can be told apart
+    };
     link::with_own_children(|is_own| {
         let mut dead = Vec::new();
         let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
@@ -87,7 +89,7 @@ pub(crate) fn reap_dead() {
 
 /// The host's children that it did not start. Their numbers are theirs until we reap them, and nobody else does.
 fn orphans() -> Vec<i32> {
-    let Some(session) = tree::own_session() else {
+    let Some(session) = tree::own().map(|own| own.session) else {
         return Vec::new(); // without /proc nobody can be told apart
     };
     link::with_own_children(|is_own| {

@@ -99,10 +99,11 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
     )?)
 }
 
-/// The session that this process belongs to, as `/proc` numbers it: 0 if its leader lives outside this pid namespace.
-pub(crate) fn own_session() -> Option<i32> {
+/// This process as `/proc` has it. Its group and its session are 0 if their leaders live outside this pid namespace, which is how
+/// everybody in them looks then, and what the wrapped system calls cannot say.
+pub(crate) fn own() -> Option<Stat> {
     let mut buffer = [0; HEAD_BYTES];
-    parse_stat(head(c"/proc/self/stat", &mut buffer)?).map(|stat| stat.session)
+    parse_stat(head(c"/proc/self/stat", &mut buffer)?)
 }
 
 /// Names a process that could not be killed; `None` if it is dead after all. Sends the kill once more, to learn whether it may be sent.
@@ -395,7 +396,7 @@ mod tests {
 
         assert_eq!(of_child, [grandchild]);
         assert_eq!((seen.parent, seen.group), (pid, pid));
-        assert_eq!(Some(seen.session), own_session());
+        assert_eq!(Some(seen.session), own().map(|own| own.session));
         assert!(seen.lives());
         assert!(seen_name == "sleep" || seen_name == "sh", "{seen_name}");
         assert_eq!(seen_user, Some(rustix::process::geteuid().as_raw()));
