@@ -167,6 +167,19 @@ fn a_host_that_is_killed_leaves_nobody() {
 }
 
 #[test]
+fn a_host_that_is_killed_while_a_supervisor_sleeps_leaves_nobody() {
+    block_on(async {
+        let host = Host::start(Options::default()).await;
+        let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
+        let job = host.job(&exec(script)).start().await;
+        job.wait_for("stopped").await;
+        host.signal(Signal::KILL);
+        host.exited().await;
+        all_gone(&host, "no zoo").await;
+    });
+}
+
+#[test]
 fn an_ordinary_user_leaves_nobody_either() {
     if !geteuid().is_root() {
         return; // the other tests were run by one

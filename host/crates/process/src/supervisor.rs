@@ -40,7 +40,7 @@ use rustix::{
     process::{
         DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid,
         kill_process, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
-        set_dumpable_behavior, setsid, waitid,
+        set_dumpable_behavior, set_parent_process_death_signal, setsid, waitid,
     },
     stdio::stdin,
     thread::set_name,
@@ -123,6 +123,8 @@ impl Supervisor {
         setsid().ok()?;
         set_child_subreaper(Some(getpid())).ok()?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable).ok()?;
+        // One that a step put to sleep would not see the host's end. Sent too when the thread that started us ends, which does no harm.
+        set_parent_process_death_signal(Some(Signal::CONT)).ok()?;
         // Only names: without them all is as good.
         let _ = set_name(c"step-supervisor");
         rustix::process::chdir("/").ok()?;
