@@ -132,14 +132,21 @@ async fn serving(
         reload_on_hangup(file, Arc::clone(&jobs))
             .context("listening for SIGHUP")
             .map_err(Failure::internal)?,
-        tokio::spawn(say_when_draining(drain_heard.clone())),
         tokio::spawn(live()),
     ];
+    let saying = tokio::spawn(say_when_draining(drain_heard.clone()));
     let place = listener.local_addr().ok();
     let place = place.as_ref().and_then(|address| address.as_pathname());
     tracing::info!(socket = ?place.unwrap_or(Path::new("unnamed")), "listening");
     tell(&[NotifyState::Ready]);
-    let served = server::serve(listener, jobs, drain_heard, settings.drain_timeout.value).await;
+    let drain_timeout = settings.drain_timeout.value;
+    let served = server::serve(listener, jobs, drain_heard.clone(), drain_timeout).await;
+    if *drain_heard.borrow() == Drain::No {
+        saying.abort();
+    } else {
+        // Without jobs the end comes at once, and it is said before; that it could not be said changes nothing.
+        let _ = saying.await;
+    }
     for task in tasks {
         task.abort();
     }
