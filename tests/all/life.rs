@@ -85,7 +85,7 @@ step_test!(
 step_test!(
     l04_a_step_that_exits_0_on_the_signal_is_cancelled_all_the_same,
     |host| {
-        let text = "trap 'echo bye; exit 0' TERM; echo ready; sleep 300 & wait";
+        let text = "trap 'echo bye; exit 0' TERM; (echo ready; exec sleep 300) & wait";
         let job = host.script(text).start().await;
         job.wait_for("ready").await;
         job.cancel().await;

@@ -360,7 +360,7 @@ step_test!(no_program_outlives_the_builtin_that_started_it, |host| {
 step_test!(
     a_stop_reaches_the_program_of_a_builtin_that_computes,
     |host| {
-        let inputs = "how: spin, program: /bin/sh, argument: 'trap \"echo heard; exit\" TERM; echo ready; sleep 300 & wait'";
+        let inputs = "how: spin, program: /bin/sh, argument: 'trap \"echo heard; exit\" TERM; (echo ready; exec sleep 300) & wait'";
         let job = host
             .job(&format!(
                 "run: [{{name: it, func: 'builtin://test/launch', inputs: {{{inputs}}}}}]"

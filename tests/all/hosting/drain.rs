@@ -46,7 +46,7 @@ step_test!(s21_a_host_without_jobs_ends_at_once, |host| {
 });
 
 step_test!(s21_a_second_signal_stops_the_jobs, |host| {
-    let text = "trap 'echo told; exit 0' TERM; echo ready; sleep 300 & wait";
+    let text = "trap 'echo told; exit 0' TERM; (echo ready; exec sleep 300) & wait";
     let job = host.script(text).start().await;
     job.wait_for("ready").await;
     let twice = async {
