@@ -72,7 +72,7 @@ impl Stamper {
 
     /// Takes one write of a stream and appends to `ready` every line that is finished with it.
     ///
-    /// Text behind the last line end waits for the rest of its line. If it holds a carriage return it goes
+    /// Text behind the last line end waits for the rest of its line. If what waits holds a carriage return it goes
     /// out at once, because it is a progress bar and nobody else would show it.
     pub fn push(&mut self, stream: Stream, bytes: &[u8], now: SystemTime, ready: &mut Vec<u8>) {
         let header = Header::new(self.times.text(now), stream);
@@ -84,7 +84,10 @@ impl Stamper {
         }
         let rest = &bytes[from..];
         line.add(rest, &header, ready);
-        if memchr::memchr(b'\r', rest).is_some() {
+        let holds = |bytes: &[u8]| memchr::memchr(b'\r', bytes).is_some();
+        // It may have gone out with a full piece. A line that is broken off without a reason that can be seen in it would
+        // look like one that ended.
+        if holds(rest) && holds(&line.unfinished) {
             line.break_off(ready);
         }
     }

@@ -161,6 +161,23 @@ mod tests {
         }
     }
 
+    /// A carriage return that fills a piece leaves nothing in the next one that says why it was broken off.
+    #[test]
+    fn a_progress_bar_across_a_full_piece_gets_no_line_end_of_ours() {
+        for returns in 1..8 {
+            let start = vec![b'x'; LINE_BYTES_MAX - HEADER_BYTES - 5];
+            let bar = [&vec![b'\r'; returns][..], b"+"].concat();
+            let mut stamper = Stamper::new();
+            let mut stored = Vec::new();
+            for write in [&start[..], &bar, b"\n"] {
+                stamper.push(Stream::Out, write, UNIX_EPOCH, &mut stored);
+            }
+            stamper.finish(UNIX_EPOCH, &mut stored);
+            let given = [&start[..], &bar, b"\n"].concat();
+            assert_eq!(unstamped(&stored, 1), [given, Vec::new()], "{returns}");
+        }
+    }
+
     #[test]
     fn text_is_shown_when_it_arrives_and_only_a_doubtful_line_end_waits() {
         let mut stamper = Stamper::new();
