@@ -89,24 +89,31 @@ impl JobContext {
 
     /// What the policy lets a builtin have, before anything of it runs.
     fn grant(&self, step: &str, builtin: &sandbox::Builtin) -> Result<Grant, Halt> {
-        self.functions.grant(builtin).map_err(|refusal| {
-            let ending = match refusal {
-                NoGrant::Denied(denial) => {
-                    audit(step, &denial);
-                    self.explain(&denial);
-                    denied(&denial)
-                }
-                NoGrant::Manifest(error) => Ending::Failed {
+        self.functions
+            .grant(builtin)
+            .map_err(|refusal| match refusal {
+                NoGrant::Denied(denial) => self.refused(step, &denial),
+                NoGrant::Manifest(error) => self.told(Ending::Failed {
                     message: format!("exec: the builtin cannot be used: {error}"),
                     exit_status: None,
-                },
-            };
-            self.log.line(Stream::Err, &ending.message());
-            Halt {
-                ending,
-                interrupted: false,
-            }
-        })
+                }),
+            })
+    }
+
+    /// A refusal, told to the operator and to who reads the log.
+    fn refused(&self, step: &str, denial: &Denial) -> Halt {
+        audit(step, denial);
+        self.explain(denial);
+        self.told(denied(denial))
+    }
+
+    /// An ending that the log has heard of.
+    fn told(&self, ending: Ending) -> Halt {
+        self.log.line(Stream::Err, &ending.message());
+        Halt {
+            ending,
+            interrupted: false,
+        }
     }
 
     /// Tells who reads the log what would help.
@@ -170,24 +177,13 @@ impl JobContext {
         // All or none: a step that failed has exported nothing.
         for name in exports.keys() {
             if let Err(denial) = grant.export(name) {
-                return Err(self.refused_export(step, &denial));
+                return Err(self.refused(step, &denial));
             }
         }
         environment.export(exports);
         let outputs = named(outputs)?;
         spec.check_outputs(outputs)
             .map_err(|error| Halt::failed(format!("exec: {error}")))
-    }
-
-    fn refused_export(&self, step: &str, denial: &Denial) -> Halt {
-        audit(step, denial);
-        let ending = denied(denial);
-        self.explain(denial);
-        self.log.line(Stream::Err, &ending.message());
-        Halt {
-            ending,
-            interrupted: false,
-        }
     }
 
     /// What a guest may know of its surroundings: variables that it may not read do not exist for it.
