@@ -13,7 +13,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Survivor, link, phases::KILL_BUDGET, tree};
+use crate::{
+    Survivor,
+    link::{self, Link},
+    phases::KILL_BUDGET,
+    tree,
+};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -28,8 +33,14 @@ pub(crate) struct Swept {
 /// One sweep at a time: what one has reaped must not be signalled by another.
 pub(crate) static SWEEPING: Mutex<()> = Mutex::const_new(());
 
+/// Kills a supervisor that does not do its work, and everybody whom it leaves.
+pub(crate) async fn take_over(link: &Link) -> Swept {
+    link.kill().await;
+    sweep().await
+}
+
 /// Kills all orphans, and waits until there are none any more, or the time is over.
-pub(crate) async fn sweep() -> Swept {
+async fn sweep() -> Swept {
     let _sweeping = SWEEPING.lock().await;
     let give_up = Instant::now() + KILL_BUDGET;
     let mut pause = FIRST_PAUSE;

@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{
     pipe::{PipeFlags, pipe_with},
-    process::{DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior},
+    process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior},
 };
 use tokio::{
     select,
@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    Output, Plan, Running, StartError,
+    Output, Pid, Plan, Running, StartError,
     link::{self, Link},
     lookup, orphans,
     pump::Pump,
@@ -179,8 +179,7 @@ impl Supervisors {
                 Some(Told::Retired) => {}
                 // It was killed; who knows whether the step had begun.
                 Some(_) | None => {
-                    link.kill().await;
-                    orphans::sweep().await;
+                    orphans::take_over(&link).await;
                 }
             }
         }

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{self, Signal};
 use tokio::{
     select,
     sync::watch,
@@ -63,6 +62,7 @@ pub struct Stopper {
 enum Asked {
     Nothing,
     Terminate,
+    Insist,
     Kill,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Step {
     pool: Arc<Pool>,
     link: Arc<Link>,
     number: u32,
-    leader: process::Pid,
+    leader: Pid,
     asked: watch::Sender<Asked>,
     /// The supervisor is this step's. Once it is not, it may be another's.
     ours: Mutex<bool>,
@@ -92,6 +92,7 @@ impl Step {
             // Numbered, so that it never meets another step.
             self.link.send_stop(&match wanted {
                 Asked::Nothing | Asked::Terminate => wire::terminate(self.number),
+                Asked::Insist => wire::insist(self.number),
                 Asked::Kill => wire::kill(self.number),
             });
         }
@@ -189,8 +190,7 @@ impl Step {
 
     /// Does the supervisor's work after its death, and says what is known of the step.
     async fn take_over(&self) -> (End, Trace) {
-        self.link.kill().await;
-        let swept = orphans::sweep().await;
+        let swept = orphans::take_over(&self.link).await;
         *self.ours() = false;
         let end = End {
             exit: None,
@@ -257,7 +257,7 @@ impl Running {
         pool: Arc<Pool>,
         link: Arc<Link>,
         number: u32,
-        leader: process::Pid,
+        leader: Pid,
         pump: Pump,
     ) -> Running {
         let step = Arc::new(Step {
@@ -274,9 +274,9 @@ impl Running {
         Running { step, driver }
     }
 
-    /// The leader's id, which is also its group's number.
+    /// The leader's id, which is also its group's number on Unix.
     pub fn pid(&self) -> Pid {
-        self.step.leader.into()
+        self.step.leader
     }
 
     /// Returns a handle that stops this step.
@@ -304,7 +304,7 @@ impl Running {
                     Ok(payload) => panic::resume_unwind(payload),
                     // The runtime that drove the step is gone; so is the step.
                     Err(_) => Report {
-                        exit: Exit::Signal(Signal::KILL.as_raw()),
+                        exit: Exit::KILLED,
                         signalled: true,
                         killed: true,
                         background: 0,
@@ -328,9 +328,15 @@ impl Drop for Running {
 }
 
 impl Stopper {
-    /// Asks everybody to end: CONT, TERM, CONT. Only the first call of a stop does anything.
+    /// Asks everybody to end: CONT, TERM, CONT; on Windows Ctrl-C. Only the first call of a stop does anything.
     pub fn terminate(&self) {
         self.stop(Asked::Terminate);
+    }
+
+    /// Asks those who have not ended once more, in a stronger way, where the system has one: Ctrl-Break on Windows. Does nothing
+    /// elsewhere. Due when half the time for a polite stop is over.
+    pub fn insist(&self) {
+        self.stop(Asked::Insist);
     }
 
     /// Kills everybody; includes [`terminate`](Stopper::terminate), whose signals are then not sent. Only the first call does anything.
