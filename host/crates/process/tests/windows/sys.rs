@@ -61,10 +61,8 @@ impl Witness {
     /// Ends it from outside.
     pub(crate) fn put_down(&self) {
         // SAFETY: the handle is open for the time of the call.
-        assert_ne!(
-            unsafe { TerminateProcess(self.process.as_raw_handle(), 1) },
-            0
-        );
+        let ended = unsafe { TerminateProcess(self.process.as_raw_handle(), 1) };
+        assert_ne!(ended, 0);
     }
 
     /// Who started it.
