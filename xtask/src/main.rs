@@ -3,7 +3,7 @@
 //! Owns how the project is built, tested, shown and measured: [`demo`] runs the main job, [`mod@test`] is the
 //! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@dist`] makes and checks
 //! the release archive. Needs git, a C compiler and
-//! rustup; adds the targets it needs by itself. Never installs system packages.
+//! rustup; adds the targets it needs by itself. Installs system packages only when it is told to (`test --install`), and in CI.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod dist;
+mod systems;
 mod test;
 mod tidy;
 
@@ -20,7 +21,9 @@ const HELP: &str = "\
 Usage: cargo xtask VERB
 
   demo    build the host, start it, and run jobs that show what it does
-  test    everything that CI checks: formatting, tidiness, lints, tests, docs
+  test [--windows] [--install]
+          everything that CI checks: formatting, tidiness, lints, tests, docs; with --windows, only native steps on
+          Windows, under Wine; with --install, installs what is missing for that (Debian)
   tidy    what no compiler checks: directions, headers, names, links
   bench host|sandbox [--json]
           what jobs cost in the host, or steps in its sandbox, against floors of the same run
@@ -36,14 +39,14 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     if let (Some(surplus), true) = (
         rest.first(),
-        !matches!(verb.as_deref(), Some("bench" | "dist")),
+        !matches!(verb.as_deref(), Some("bench" | "dist" | "test")),
     ) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
         return ExitCode::from(2);
     }
     let done = match verb.as_deref() {
         Some("demo") => demo::demo(),
-        Some("test") => test::test(),
+        Some("test") => test::test(&rest),
         Some("bench") => bench::bench(&rest),
         Some("dist") => dist::dist(&rest),
         Some("tidy") => tidy::tidy(&cargo::root()),

@@ -212,7 +212,7 @@ impl Output for Nowhere {
     fn write(&self, _: Stream, _: &[u8]) {}
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::{
         io::{PipeWriter, Write, pipe},

@@ -162,7 +162,8 @@ impl Link {
         }
     }
 
-    fn wake(&self) {
+    /// Wakes a supervisor that was put to sleep.
+    pub(crate) fn wake(&self) {
         // Without a number it was reaped.
         let process = self.process();
         let pid = process.id().and_then(|id| i32::try_from(id).ok());

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Output, Pid, Plan, Running, StartError,
@@ -22,6 +22,8 @@ use crate::{
     wire::{self, Told},
 };
 
+/// Pause between two attempts to wake a supervisor that does not answer.
+const WAKING_PAUSE: Duration = Duration::from_millis(100);
 /// How long closing waits for the last step's end.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -97,7 +99,7 @@ impl Supervisors {
         for packet in wire::start(number, plan) {
             link.send(&packet).await.map_err(Refusal::Host)?;
         }
-        match link.told().await {
+        match answer(&link).await {
             Some(Told::Started { pid }) => {
                 link.note_group(pid);
                 let pid = Pid::from_raw(pid).ok_or_else(|| Refusal::Host(nonsense()))?;
@@ -136,6 +138,16 @@ enum Refusal {
 
 fn nonsense() -> io::Error {
     io::Error::other("the step's supervisor ended before it had started the step")
+}
+
+/// Waits for what a supervisor says to a start. A step that begins by stopping its supervisor must not hold that up.
+async fn answer(link: &Link) -> Option<Told> {
+    loop {
+        match timeout(WAKING_PAUSE, link.told()).await {
+            Ok(told) => return told,
+            Err(_) => link.wake(),
+        }
+    }
 }
 
 /// Lets go of a supervisor when it is dropped.
