@@ -91,7 +91,8 @@ impl Pipe {
             self.full_reads + 1
         };
         if self.full_reads == LOUD_READS {
-            // Who may not has the pipe that he had.
+            // Who may not has the pipe that he had; so has everybody on other systems.
+            #[cfg(target_os = "linux")]
             let _ = rustix::pipe::fcntl_setpipe_size(&self.end, LOUD_PIPE_BYTES);
         }
     }
@@ -241,7 +242,8 @@ impl Output for Nowhere {
     fn write(&self, _: Stream, _: &[u8]) {}
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::{
         io::{PipeWriter, Write, pipe},

@@ -19,7 +19,7 @@ use std::{
 
 use rustix::{
     net::Shutdown,
-    process::{Pid, Signal, kill_process},
+    process::{Pid, Signal, kill_process, kill_process_group},
 };
 use tokio::{
     net::UnixStream,
@@ -58,7 +58,7 @@ pub(crate) struct Link {
     /// What was read and is not told yet.
     frames: Mutex<Frames>,
     steps: AtomicU32,
-    /// The group of the step; 0 before there is one.
+    /// The group of the step; 0 before there is one, and when it is over.
     group: AtomicI32,
 }
 
@@ -134,7 +134,11 @@ impl Link {
         let mut chunk = [0; CHUNK_BYTES];
         loop {
             if let Some(packet) = self.frames().next().ok()? {
-                return Told::decode(&packet);
+                let told = Told::decode(&packet);
+                if matches!(told, Some(Told::Over(_))) {
+                    self.note_group(0);
+                }
+                return told;
             }
             match self.socket.try_read(&mut chunk) {
                 Ok(0) => return None,
@@ -152,6 +156,11 @@ impl Link {
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
         // One that was stopped would not notice.
         self.wake();
+        // One that was killed leaves its group to us.
+        let is_dead = !matches!(self.process().try_wait(), Ok(None));
+        if let (true, Some(group)) = (is_dead, self.group()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Kills the supervisor itself, and waits until it is dead.
