@@ -39,8 +39,11 @@
 //! that the host was started with ([`raise_descriptor_limit`]), and so does every step.
 #![deny(unsafe_code)]
 
+mod cgroup;
+mod dead;
 mod descriptors;
 mod exit;
+mod identity;
 mod leftovers;
 mod link;
 mod lookup;
@@ -59,14 +62,17 @@ mod tree;
 mod wire;
 
 pub use crate::{
+    cgroup::{CgroupId, CgroupPlace, CgroupUnusable, HostCgroup, JobLimits, LimitsReached},
+    dead::{Cleared, clear_cgroup, kill_marked},
     descriptors::raise_descriptor_limit,
     exit::Exit,
+    identity::{Identity, Mark},
     leftovers::Leftovers,
     link::start_other,
     lookup::which,
     pid::Pid,
     plan::{Output, Plan, Stream},
-    pool::{Supervisors, hide_memory},
+    pool::{Supervisors, Surroundings, hide_memory},
     report::{Mechanism, Report, Survivor, Trace, Usage},
     running::{Running, Stopper},
     start_error::{StartError, WorkDirFault},

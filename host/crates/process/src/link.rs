@@ -187,7 +187,7 @@ impl Link {
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
             let mut extra = SendAncillaryBuffer::new(&mut space);
             if !descriptors.is_empty() {
                 extra.push(SendAncillaryMessage::ScmRights(descriptors));
