@@ -24,7 +24,10 @@ mod unusable;
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -478,6 +481,18 @@ pub(crate) fn is_cgroup2(dir: &OwnedFd) -> bool {
         .ok()
         .and_then(|stat| u64::try_from(stat.f_type).ok());
     kind == Some(CGROUP2_MAGIC)
+}
+
+/// Removes a cgroup with those below it, as far as they are empty.
+pub(crate) fn remove_path(path: &Path) {
+    let parent = path
+        .parent()
+        .and_then(|parent| directory(rustix::fs::CWD, parent).ok());
+    let name = path.file_name().map(|name| CString::new(name.as_bytes()));
+    if let (Some(parent), Some(Ok(name))) = (parent, name) {
+        // Whoever is in it is somebody else's to end.
+        let _ = remove(parent.as_fd(), &name);
+    }
 }
 
 /// Opens a directory; no link leads to it.

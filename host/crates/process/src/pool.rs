@@ -357,8 +357,13 @@ impl Pool {
         };
         match found {
             Some(link) => Ok(link),
-            None => Ok(Arc::new(Link::start(&self.program)?)),
+            None => Ok(Arc::new(self.start_supervisor()?)),
         }
+    }
+
+    fn start_supervisor(&self) -> io::Result<Link> {
+        let cgroup = self.cgroup().map(|cgroup| &*cgroup.id().path);
+        Link::start(&self.program, cgroup)
     }
 
     /// Takes back a supervisor whose step is over and left nobody.
@@ -378,7 +383,7 @@ impl Pool {
             waiting.links.is_empty() && !waiting.closed
         };
         // Failing that, the next start tries again and says why.
-        if lacks && let Ok(link) = Link::start(&self.program) {
+        if lacks && let Ok(link) = self.start_supervisor() {
             let mut waiting = self.waiting();
             if !waiting.closed {
                 // First in is last out: those that have run a step are warm.

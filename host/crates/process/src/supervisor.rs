@@ -28,6 +28,7 @@ use std::{
     iter,
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     process::ExitCode,
     ptr,
     time::Duration,
@@ -67,6 +68,8 @@ const NAMED_MAX: usize = 16;
 /// First and longest pause between two sweeps in which nobody died.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a host that has closed its sockets may take to be dead.
+const DYING_TIME: Duration = Duration::from_secs(1);
 /// Pause between two looks at those who could not be killed.
 const LINGERING_PAUSE: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,7 @@ pub fn supervise_if_asked() -> Option<ExitCode> {
     asked.then(|| match Supervisor::start() {
         Some(mut supervisor) => {
             supervisor.serve();
+            supervisor.clean_up();
             ExitCode::SUCCESS
         }
         // The host sees the socket's end.
@@ -91,6 +95,10 @@ struct Supervisor {
     null: OwnedFd,
     /// The host; another parent means that it is dead.
     host: Option<Pid>,
+    /// The host's cgroup, with a handle of the host, for the case of its death.
+    cgroup: Option<(PathBuf, OwnedFd)>,
+    /// The host has said that it lets go.
+    dismissed: bool,
     /// How it was at the beginning.
     fresh: Attributes,
     /// Parts of a plan that is not complete.
@@ -115,7 +123,9 @@ enum Asked {
         number: u32,
     },
     More,
-    /// The host is gone, or has let go of this step.
+    /// The host lives and lets go.
+    Dismissed,
+    /// The host is gone.
     End,
 }
 
@@ -133,10 +143,14 @@ impl Supervisor {
         let _ = set_name(c"step-supervisor");
         rustix::process::chdir("/").ok()?;
         let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let host = getppid();
+        let cgroup = env::args_os().nth(2).map(PathBuf::from);
         Some(Supervisor {
             children,
             null,
-            host: getppid(),
+            host,
+            cgroup: cgroup.zip(host.and_then(|host| pidfd_open(host, PidfdFlags::empty()).ok())),
+            dismissed: false,
             fresh: Attributes::read(),
             plan: Vec::with_capacity(REQUEST_BYTES_MAX),
             packet: vec![0; REQUEST_BYTES_MAX],
@@ -172,6 +186,10 @@ impl Supervisor {
                     }
                 }
                 Asked::More | Asked::Terminate { .. } | Asked::Kill { .. } => {} // a late stop of the step before
+                Asked::Dismissed => {
+                    self.dismissed = true;
+                    return;
+                }
                 Asked::Start { outputs: None, .. } | Asked::End => return,
             }
         }
@@ -272,7 +290,8 @@ impl Supervisor {
                     Some(Asked::Terminate { .. } | Asked::Kill { .. } | Asked::More) => {
                         Due::Nothing
                     }
-                    Some(Asked::End | Asked::Start { .. }) => {
+                    Some(asked @ (Asked::Dismissed | Asked::End | Asked::Start { .. })) => {
+                        self.dismissed = matches!(asked, Asked::Dismissed);
                         host_listens = false;
                         stop(&mut life, &mut tree, Event::Kill)
                     }
@@ -320,6 +339,19 @@ impl Supervisor {
                 group.kill();
             }
             wait(&self.children, false, None, Some(LINGERING_PAUSE));
+        }
+    }
+
+    /// Removes the cgroups of a host that died, as far as nobody is in them: the last of its supervisors finds them empty.
+    fn clean_up(&self) {
+        let Some((path, host)) = self.cgroup.as_ref().filter(|_| !self.dismissed) else {
+            return;
+        };
+        // Its sockets are closed a moment before it is dead. One that lives on, and only could not say that it lets go, keeps them.
+        let limit = Timespec::try_from(DYING_TIME).ok();
+        let mut ends = [PollFd::new(host, PollFlags::IN)];
+        if poll(&mut ends, limit.as_ref()) == Ok(1) {
+            cgroup::remove_path(path);
         }
     }
 
@@ -406,6 +438,7 @@ fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> O
         (Request::Part(_) | Request::Start { .. }, None) => Asked::End,
         (Request::Terminate { number }, _) => Asked::Terminate { number },
         (Request::Kill { number }, _) => Asked::Kill { number },
+        (Request::Dismiss, _) => Asked::Dismissed,
     })
 }
 

@@ -23,6 +23,7 @@ const PART: u8 = 1;
 const START: u8 = 2;
 const TERMINATE: u8 = 3;
 const KILL: u8 = 4;
+const DISMISS: u8 = 5;
 /// Bytes before the plan's in a packet: what it is, and the step's number.
 const HEAD_BYTES: usize = 5;
 
@@ -37,6 +38,8 @@ pub(crate) enum Request<'a> {
     Terminate { number: u32 },
     /// Kills everybody.
     Kill { number: u32 },
+    /// Is said before the socket is closed by a host that lives.
+    Dismiss,
 }
 
 impl Request<'_> {
@@ -49,6 +52,7 @@ impl Request<'_> {
             START => Some(Request::Start { number, part }),
             TERMINATE => Some(Request::Terminate { number }),
             KILL => Some(Request::Kill { number }),
+            DISMISS => Some(Request::Dismiss),
             _ => None,
         }
     }
@@ -62,6 +66,11 @@ pub(crate) fn terminate(number: u32) -> [u8; HEAD_BYTES] {
 /// The packet that asks for a hard stop.
 pub(crate) fn kill(number: u32) -> [u8; HEAD_BYTES] {
     head(KILL, number)
+}
+
+/// The packet that says that the supervisor is not needed any more.
+pub(crate) fn dismiss() -> [u8; HEAD_BYTES] {
+    head(DISMISS, 0)
 }
 
 fn head(kind: u8, number: u32) -> [u8; HEAD_BYTES] {
@@ -537,5 +546,6 @@ mod tests {
             Request::decode(&kill(u32::MAX)),
             Some(Request::Kill { number: u32::MAX })
         );
+        assert_eq!(Request::decode(&dismiss()), Some(Request::Dismiss));
     }
 }
