@@ -252,7 +252,7 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
     let place = Place::new();
     let config = place.write(
         "config.toml",
-        "# ours\nsocket = \"/run/stephost/steps.sock\"\ndrain-timeout = \"90s\"\n",
+        "# ours\nsocket = \"/run/stephost/steps.sock\"\ndrain-timeout = \"90s\"\njob-processes-max = 200\n",
     );
     let shown = async |more: &[&str]| {
         let arguments = [&["config", "show", "--config", text(&config)], more].concat();
@@ -266,6 +266,8 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
         drain-timeout = "1m 30s"  # "config.toml" line 3
         # policy = (that of the program)  # default
         # builtins = (that of the program)  # default
+        # job-memory-max = (no limit)  # default
+        job-processes-max = 200  # "config.toml" line 4
     "#]]
     .assert_eq(&shown(&["--origin"]).await);
     let plain = shown(&[]).await;
@@ -324,6 +326,9 @@ fn the_units_start_the_program_as_it_is() {
     assert_eq!(line(&service, "Type"), "notify-reload");
     assert_eq!(line(&service, "Requires"), "stephost.socket");
     assert_eq!(line(&socket, "SocketUser"), line(&service, "User"));
+    // What a cgroup for each step needs.
+    assert_eq!(line(&service, "Delegate"), "yes");
+    assert!(!service.contains("ProtectControlGroups=yes"), "{service}");
     let command = line(&service, "ExecStart");
     let mut words = command.split_whitespace();
     assert_eq!(words.next(), Some("/usr/local/bin/stephost"));

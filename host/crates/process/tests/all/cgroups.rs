@@ -16,7 +16,7 @@ use stephost_process::{
     Supervisors, Surroundings, clear_cgroup, kill_marked,
 };
 
-use crate::fixture::{begin_in, left_by, plan, shell, within};
+use crate::fixture::{begin_in, left_by, plan, shell, shell_in, within};
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
@@ -66,6 +66,14 @@ fn stranger(cgroup: &Path) -> Child {
         stephost_process::start_other(|| command.spawn(), |child| Some(child.id())).unwrap();
     fs::write(cgroup.join("cgroup.procs"), child.id().to_string()).unwrap();
     child
+}
+
+/// A FIFO on which a step waits.
+fn gate(dir: &Path) -> PathBuf {
+    let gate = dir.join("gate");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    gate
 }
 
 #[tokio::test]
@@ -151,13 +159,11 @@ async fn cgroups_that_a_step_makes_in_its_own_are_removed_with_it() {
 async fn who_was_put_into_a_steps_cgroup_ends_with_its_job() {
     let Some(cgroup) = host_cgroup() else { return };
     let supervisors = supervisors(&cgroup);
-    let (running, out) = begin_in(
-        &supervisors,
-        shell("echo here; read _ < /dev/null; sleep 1"),
-    )
-    .await;
-    out.line("here").await;
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let (running, _out) = begin_in(&supervisors, shell_in(dir.path(), "read _ < gate")).await;
     let mut stranger = stranger(&cgroup.id().path.join("step-1"));
+    tokio::fs::write(&gate, "go\n").await.unwrap();
     let report = within("the end", running.ended()).await;
     assert_eq!(left_by(&report), 1, "the cgroup is not empty: {report:?}");
     assert!(report.exit.is_success());
@@ -175,11 +181,8 @@ async fn a_host_that_lost_a_supervisor_empties_the_cgroup_too() {
     let supervisors = supervisors(&cgroup);
     let script = "setsid sleep 60 & read _ < gate; kill -9 $PPID; sleep 60";
     let dir = tempfile::tempdir().unwrap();
-    let gate = dir.path().join("gate");
-    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    let plan = crate::fixture::shell_in(dir.path(), script);
-    let (running, _out) = begin_in(&supervisors, plan).await;
+    let gate = gate(dir.path());
+    let (running, _out) = begin_in(&supervisors, shell_in(dir.path(), script)).await;
     let mut stranger = stranger(&cgroup.id().path.join("step-1"));
     tokio::fs::write(&gate, "go\n").await.unwrap();
     let report = within("the end", running.ended()).await;
