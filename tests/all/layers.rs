@@ -20,7 +20,7 @@ use crate::containment::{KINDS, alive, all_gone, built_zoo, copied, exec, pids, 
 const USER: u32 = 65534;
 
 /// The tree of version 2 that is mounted here, and what this process is in.
-fn own_cgroup() -> Option<PathBuf> {
+pub(super) fn own_cgroup() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mount = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');

@@ -14,19 +14,19 @@ use tokio::process::Command;
 use super::{Running, directory, read, run_job, spawn, start, text};
 
 /// Where a daemon of these tests is started, and what it tells systemd.
-struct Place {
-    dir: TempDir,
+pub(super) struct Place {
+    pub(super) dir: TempDir,
     notices: UnixDatagram,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let dir = directory();
         let notices = UnixDatagram::bind(dir.path().join("notify")).expect("a socket can be made");
         Place { dir, notices }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -36,14 +36,14 @@ impl Place {
         path
     }
 
-    fn serve(&self, arguments: &[&str]) -> Running {
+    pub(super) fn serve(&self, arguments: &[&str]) -> Running {
         let arguments: Vec<&str> = [&["serve"], arguments].concat();
         let notify = self.path("notify");
         start(&self.dir, &arguments, &[("NOTIFY_SOCKET", text(&notify))])
     }
 
     /// The next thing that systemd is told; the others are passed over.
-    async fn told(&self, words: &str) {
+    pub(super) async fn told(&self, words: &str) {
         let mut message = [0; 256];
         loop {
             let length = self
@@ -58,7 +58,7 @@ impl Place {
         }
     }
 
-    async fn client(&self, socket: &str) -> Client {
+    pub(super) async fn client(&self, socket: &str) -> Client {
         Client::connect(&self.path(socket))
             .await
             .expect("it listens")

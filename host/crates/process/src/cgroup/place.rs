@@ -48,7 +48,9 @@ impl CgroupPlace {
             let below = own.and_then(|own| Path::new(own).strip_prefix(&root).ok());
             match below {
                 Some(below) if !below.starts_with("..") => {
-                    found = CgroupPlace::At([&*point, below].iter().collect());
+                    let place: PathBuf = [&*point, below].iter().collect();
+                    // Without a slash at its end, which an empty rest leaves.
+                    found = CgroupPlace::At(place.components().collect());
                 }
                 Some(_) | None if found == CgroupPlace::NotMounted => {
                     found = CgroupPlace::OutOfSight;
