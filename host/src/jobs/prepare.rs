@@ -135,7 +135,7 @@ pub(super) async fn prepare(
     hosting: Hosting,
 ) -> Result<Prepared, RefusedJob> {
     if submission.is_small() {
-        return prepare_blocking(submission, functions, supervisors);
+        return prepare_blocking(submission, functions, &hosting);
     }
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
     match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, &hosting))
