@@ -18,6 +18,7 @@ mod functions;
 mod outputs;
 mod programs;
 mod progress;
+pub(crate) mod room;
 mod scope;
 pub(crate) mod workspace;
 

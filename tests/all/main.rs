@@ -11,6 +11,7 @@ mod expressions;
 mod hostile;
 mod hosting;
 mod language;
+mod layers;
 mod life;
 mod local;
 mod logs;

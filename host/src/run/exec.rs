@@ -18,6 +18,9 @@ use super::{
 };
 use crate::logfile::LogWriter;
 
+/// How the kernel kills.
+const KILL: i32 = 9;
+
 /// Said when a program's output does not end with it.
 pub(super) const BACKGROUND: &str =
     "a background process still holds the step's output; the step does not wait for it";
@@ -218,6 +221,7 @@ impl JobContext {
         if let Some(leftovers) = report.leftovers {
             self.keep(leftovers);
         }
+        let out_of_memory = containment::out_of_memory(&report.trace);
         let is_lost = report.trace.mechanism == Mechanism::Host;
         let ending = match report.exit {
             Exit::LOST if is_lost => Ending::Failed {
@@ -231,6 +235,10 @@ impl JobContext {
             Exit::Code(code) => Ending::Failed {
                 message: "exec".to_owned(),
                 exit_status: Some(code),
+            },
+            Exit::Signal(KILL) if !report.killed && out_of_memory.is_some() => Ending::Failed {
+                message: format!("exec: {}", out_of_memory.unwrap_or_default()),
+                exit_status: Some(128 + KILL),
             },
             Exit::Signal(_) | Exit::Dumped(_) => Ending::Failed {
                 message: format!("exec: {}", report.exit),

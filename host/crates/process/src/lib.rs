@@ -54,6 +54,8 @@ mod start_error;
 mod wire;
 
 // The same names everywhere, and what is behind them is the system's.
+#[cfg_attr(not(target_os = "linux"), path = "cgroup/absent.rs")]
+mod cgroup;
 #[cfg_attr(windows, path = "windows/descriptors.rs")]
 #[cfg_attr(target_vendor = "apple", path = "macos/descriptors.rs")]
 mod descriptors;
@@ -80,12 +82,23 @@ mod sys;
 #[cfg(windows)]
 #[path = "windows/command_line.rs"]
 mod command_line;
+#[cfg(target_os = "linux")]
+mod dead;
 #[cfg(not(target_os = "linux"))]
 mod framed;
 #[cfg(target_os = "linux")]
+mod identity;
+#[cfg(target_os = "linux")]
 mod tree;
 
+#[cfg(target_os = "linux")]
 pub use crate::{
+    cgroup::{CgroupId, CgroupPlace, CgroupUnusable, HostCgroup},
+    dead::{Cleared, clear_cgroup, kill_marked},
+    identity::{Identity, Mark},
+};
+pub use crate::{
+    cgroup::{JobLimits, LimitsReached},
     descriptors::raise_descriptor_limit,
     exit::Exit,
     leftovers::Leftovers,
@@ -93,7 +106,7 @@ pub use crate::{
     lookup::which,
     pid::Pid,
     plan::{Output, Plan, Stream},
-    pool::{Supervisors, hide_memory},
+    pool::{Supervisors, Surroundings, hide_memory},
     report::{Mechanism, Report, Survivor, Trace, Usage},
     running::{Running, Stopper},
     start_error::{StartError, WorkDirFault},

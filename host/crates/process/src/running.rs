@@ -27,10 +27,11 @@ use tokio::{
 
 use crate::{
     Exit, Leftovers, Mechanism, Pid, Report, Survivor, Trace, Usage,
+    cgroup::{JobCgroup, StepCgroup},
     link::Link,
     orphans,
     phases::KILL_BUDGET,
-    pool::Pool,
+    pool::{Place, Pool},
     pump::{Patience, Pump},
     wire::{self, End, Told},
 };
@@ -76,6 +77,11 @@ pub(crate) struct Step {
     asked: watch::Sender<Asked>,
     /// The supervisor is this step's. Once it is not, it may be another's.
     ours: Mutex<bool>,
+    /// Its own cgroup, until nobody is left.
+    group: Mutex<Option<StepCgroup>>,
+    /// What it shares with the other steps of its job.
+    job: Option<Arc<JobCgroup>>,
+    has_cgroup: bool,
     /// The report is made: what lives on is kept on purpose, and no stopper's business.
     reported: AtomicBool,
 }
@@ -118,6 +124,22 @@ impl Step {
             self.link.hang_up();
         }
         *ours = false;
+        // Removed here, or when those who live in it have ended.
+        *self.group() = None;
+    }
+
+    /// Adds what the step's surroundings know.
+    fn completed(&self, trace: Trace) -> Trace {
+        let reached = self.job.as_ref().map(|job| job.reached());
+        Trace {
+            cgroup: self.has_cgroup,
+            limits_reached: reached.unwrap_or_default(),
+            ..trace
+        }
+    }
+
+    fn group(&self) -> MutexGuard<'_, Option<StepCgroup>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ours(&self) -> MutexGuard<'_, bool> {
@@ -140,13 +162,14 @@ impl Step {
     /// Kills what was kept and waits for its end.
     pub(crate) async fn end_kept(&self) -> Trace {
         self.kill();
-        match self.settled().await {
+        let trace = match self.settled().await {
             Settled::Over(end, trace) => {
                 self.release(&end);
                 trace
             }
             Settled::Kept(_) | Settled::Lost => self.take_over().await.1,
-        }
+        };
+        self.completed(trace)
     }
 
     /// Waits until the step is over, whoever is left. A supervisor that does not answer is killed, and the host does its work.
@@ -181,16 +204,21 @@ impl Step {
                 }
                 Some(Told::Survivor(survivor)) => survivors.push(survivor),
                 Some(Told::Killing) => patience = Some(Instant::now() + REPORT_TIME),
-                Some(Told::Started { .. } | Told::Failed { .. } | Told::Retired) | None => {
-                    return Settled::Lost;
-                }
+                Some(
+                    Told::Started { .. }
+                    | Told::Failed { .. }
+                    | Told::NotJoined { .. }
+                    | Told::Retired,
+                )
+                | None => return Settled::Lost,
             }
         }
     }
 
     /// Does the supervisor's work after its death, and says what is known of the step.
     async fn take_over(&self) -> (End, Trace) {
-        let swept = orphans::take_over(&self.link).await;
+        let group = self.group().take();
+        let swept = orphans::take_over(&self.link, group.as_ref()).await;
         *self.ours() = false;
         let end = End {
             exit: None,
@@ -246,6 +274,7 @@ impl Settled {
             mechanism: Mechanism::Supervisor,
             survivors,
             usage: Some(end.usage),
+            ..Trace::default()
         };
         Settled::Over(end, trace)
     }
@@ -259,7 +288,9 @@ impl Running {
         number: u32,
         leader: Pid,
         pump: Pump,
+        place: Place,
     ) -> Running {
+        let Place { group, job } = place;
         let step = Arc::new(Step {
             pool,
             link,
@@ -267,6 +298,9 @@ impl Running {
             leader,
             asked: watch::Sender::new(Asked::Nothing),
             ours: Mutex::new(true),
+            has_cgroup: group.is_some(),
+            group: Mutex::new(group),
+            job,
             reported: AtomicBool::new(false),
         });
         // Owned by the value that is returned here: awaited by `ended`, aborted by a drop.
@@ -385,6 +419,7 @@ async fn drive(step: Arc<Step>, mut pump: Pump) -> Report {
     pump.run_until_silent(Patience::Short).await;
     step.reported.store(true, Ordering::Release);
     let known = kept.as_ref().map(|kept| kept.exit);
+    let trace = step.completed(trace);
     Report {
         exit: end.exit.or(known).unwrap_or(Exit::LOST),
         signalled: end.signalled,
@@ -408,6 +443,10 @@ async fn read_what_others_say(pump: &mut Pump) {
 /// The report of a step that others outlived whom nobody wants to stop.
 fn report_kept(step: Arc<Step>, kept: &Kept, pump: Pump) -> Report {
     step.reported.store(true, Ordering::Release);
+    let trace = step.completed(Trace {
+        usage: Some(kept.usage),
+        ..Trace::default()
+    });
     let count = usize::try_from(kept.others).unwrap_or(usize::MAX);
     Report {
         exit: kept.exit,
@@ -415,9 +454,6 @@ fn report_kept(step: Arc<Step>, kept: &Kept, pump: Pump) -> Report {
         killed: false,
         background: pump.held(),
         leftovers: Leftovers::collect(Some((step, count)), pump),
-        trace: Trace {
-            usage: Some(kept.usage),
-            ..Trace::default()
-        },
+        trace,
     }
 }

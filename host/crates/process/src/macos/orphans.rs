@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     Survivor,
+    cgroup::StepCgroup,
     link::Link,
     phases::KILL_BUDGET,
     supervisor::{is_gone, survivor},
@@ -24,7 +25,7 @@ pub(crate) struct Swept {
 }
 
 /// Kills a supervisor that does not do its work, and the group that it leaves.
-pub(crate) async fn take_over(link: &Link) -> Swept {
+pub(crate) async fn take_over(link: &Link, _: Option<&StepCgroup>) -> Swept {
     link.kill().await;
     let mut swept = Swept::default();
     let Some(group) = link.group() else {

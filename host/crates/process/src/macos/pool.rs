@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Output, Pid, Plan, Running, StartError,
+    cgroup::{JobCgroup, StepCgroup},
     link::Link,
     lookup, orphans,
     pump::Pump,
@@ -33,6 +34,17 @@ pub struct Supervisors {
     pool: Arc<Pool>,
 }
 
+/// What steps get beside their supervisor: nothing here.
+#[derive(Debug, Default)]
+pub struct Surroundings {}
+
+/// Where a step is, beside its supervisor: nowhere here.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) group: Option<StepCgroup>,
+    pub(crate) job: Option<Arc<JobCgroup>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     program: PathBuf,
@@ -45,8 +57,8 @@ impl Supervisors {
     /// # Errors
     ///
     /// When the system refuses what a host needs.
-    pub fn new() -> io::Result<Supervisors> {
-        Supervisors::of_program(env::current_exe()?)
+    pub fn new(surroundings: Surroundings) -> io::Result<Supervisors> {
+        Supervisors::of_program(env::current_exe()?, surroundings)
     }
 
     /// Supervisors that are `program`, which calls [`supervise_if_asked`](crate::supervise_if_asked) in its `main`.
@@ -54,13 +66,27 @@ impl Supervisors {
     /// # Errors
     ///
     /// None on this system.
-    pub fn of_program(program: PathBuf) -> io::Result<Supervisors> {
+    pub fn of_program(program: PathBuf, _: Surroundings) -> io::Result<Supervisors> {
         Ok(Supervisors {
             pool: Arc::new(Pool {
                 program,
                 links: Mutex::default(),
             }),
         })
+    }
+
+    /// A handle for one job. Jobs have no limits here.
+    ///
+    /// # Errors
+    ///
+    /// None on this system.
+    pub fn for_job(&self) -> io::Result<Supervisors> {
+        Ok(self.clone())
+    }
+
+    /// Whether each step gets a cgroup of its own: not here.
+    pub fn have_cgroup(&self) -> bool {
+        false
     }
 
     /// Starts the step in a group of its own, with the null device as its input, and reads both its outputs into `output`.
@@ -74,7 +100,7 @@ impl Supervisors {
         StartError::check_for_nul(&plan)?;
         let path = lookup::program_of(&plan)?;
         let work_dir = path::absolute(&plan.work_dir).unwrap_or_default();
-        let encoded = wire::encode_plan(&plan, &path, &work_dir);
+        let encoded = wire::encode_plan(&plan, &path, &work_dir, None);
         match self.begin(&encoded, output).await {
             Ok(running) => Ok(running),
             Err(Refusal::Program(system)) => Err(StartError::explain(plan, &path, system)),
@@ -105,13 +131,20 @@ impl Supervisors {
                 let pid = Pid::from_raw(pid).ok_or_else(|| Refusal::Host(nonsense()))?;
                 mem::forget(hold);
                 let pool = Arc::clone(&self.pool);
-                Ok(Running::drive(pool, link, number, pid, pump))
+                Ok(Running::drive(
+                    pool,
+                    link,
+                    number,
+                    pid,
+                    pump,
+                    Place::default(),
+                ))
             }
             Some(Told::Failed { errno }) => {
                 Err(Refusal::Program(io::Error::from_raw_os_error(errno)))
             }
             Some(_) | None => {
-                orphans::take_over(&link).await;
+                orphans::take_over(&link, None).await;
                 Err(Refusal::Host(nonsense()))
             }
         }

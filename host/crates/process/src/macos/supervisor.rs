@@ -112,7 +112,12 @@ fn serve() -> io::Result<()> {
                 break number;
             }
             // Nothing else comes first.
-            Some(Request::Terminate { .. } | Request::Insist { .. } | Request::Kill { .. })
+            Some(
+                Request::Terminate { .. }
+                | Request::Insist { .. }
+                | Request::Kill { .. }
+                | Request::Dismiss,
+            )
             | None => return Ok(()),
         }
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::{Survivor, link::Link, phases::KILL_BUDGET, supervisor::survivor};
+use crate::{Survivor, cgroup::StepCgroup, link::Link, phases::KILL_BUDGET, supervisor::survivor};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -19,7 +19,7 @@ pub(crate) struct Swept {
 }
 
 /// Kills a supervisor that does not do its work, and everybody whom it leaves.
-pub(crate) async fn take_over(link: &Link) -> Swept {
+pub(crate) async fn take_over(link: &Link, _: Option<&StepCgroup>) -> Swept {
     let job = link.job();
     let active = || job.accounting().map_or(u32::MAX, |counted| counted.active);
     // The supervisor is one of them, unless that is the one who was killed.

@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     Output, Pid, Plan, Running, StartError,
+    cgroup::{JobCgroup, StepCgroup},
     command_line::Launch,
     link::{self, Link},
     lookup, orphans,
@@ -35,6 +36,17 @@ pub struct Supervisors {
     pool: Arc<Pool>,
 }
 
+/// What steps get beside their supervisor: nothing here.
+#[derive(Debug, Default)]
+pub struct Surroundings {}
+
+/// Where a step is, beside its supervisor: nowhere here.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) group: Option<StepCgroup>,
+    pub(crate) job: Option<Arc<JobCgroup>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Pool {
     program: PathBuf,
@@ -50,8 +62,8 @@ impl Supervisors {
     /// # Errors
     ///
     /// When the system refuses what a host needs.
-    pub fn new() -> io::Result<Supervisors> {
-        Supervisors::of_program(env::current_exe()?)
+    pub fn new(surroundings: Surroundings) -> io::Result<Supervisors> {
+        Supervisors::of_program(env::current_exe()?, surroundings)
     }
 
     /// Supervisors that are `program`, which calls [`supervise_if_asked`](crate::supervise_if_asked) in its `main`.
@@ -59,7 +71,7 @@ impl Supervisors {
     /// # Errors
     ///
     /// As [`Supervisors::new`].
-    pub fn of_program(program: PathBuf) -> io::Result<Supervisors> {
+    pub fn of_program(program: PathBuf, _: Surroundings) -> io::Result<Supervisors> {
         let pool = Pool {
             program,
             shell: sys::system_directory()?.join("cmd.exe"),
@@ -68,6 +80,20 @@ impl Supervisors {
         Ok(Supervisors {
             pool: Arc::new(pool),
         })
+    }
+
+    /// A handle for one job. Jobs have no limits here.
+    ///
+    /// # Errors
+    ///
+    /// None on this system.
+    pub fn for_job(&self) -> io::Result<Supervisors> {
+        Ok(self.clone())
+    }
+
+    /// Whether each step gets a cgroup of its own: not here.
+    pub fn have_cgroup(&self) -> bool {
+        false
     }
 
     /// Starts the step in a job of its own, with the null device as its input, and reads both its outputs into `output`.
@@ -120,7 +146,14 @@ impl Supervisors {
                     let pid = Pid::from_raw(pid).ok_or_else(|| Refusal::Host(nonsense()))?;
                     mem::forget(hold);
                     let pool = Arc::clone(&self.pool);
-                    return Ok(Running::drive(pool, link, number, pid, pump));
+                    return Ok(Running::drive(
+                        pool,
+                        link,
+                        number,
+                        pid,
+                        pump,
+                        Place::default(),
+                    ));
                 }
                 Some(Told::Failed { errno }) => {
                     return Err(Refusal::Program(io::Error::from_raw_os_error(errno)));
@@ -129,7 +162,7 @@ impl Supervisors {
             }
         }
         // Who knows whether the step had begun.
-        orphans::take_over(&link).await;
+        orphans::take_over(&link, None).await;
         Err(Refusal::Host(nonsense()))
     }
 

@@ -383,7 +383,7 @@ fn read(packet: &[u8], plan: &mut Vec<u8>) -> Option<Asked> {
         Some(Request::Terminate { number }) => Asked::Terminate { number },
         Some(Request::Insist { number }) => Asked::Insist { number },
         Some(Request::Kill { number }) => Asked::Kill { number },
-        None => Asked::End,
+        Some(Request::Dismiss) | None => Asked::End,
     })
 }
 

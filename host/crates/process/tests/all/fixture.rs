@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use stephost_process::{Leftovers, Plan, Report, Running, Supervisors};
+use stephost_process::{Leftovers, Plan, Report, Running, Supervisors, Surroundings};
 
 #[path = "recorder.rs"]
 mod recorder;
@@ -51,7 +51,8 @@ pub(crate) fn shell_in(directory: &Path, script: &str) -> Plan {
 
 /// Supervisors of a host of their own, in the runtime of this test.
 pub(crate) fn supervisors() -> Supervisors {
-    Supervisors::of_program(env!("CARGO_BIN_EXE_supervisor").into()).expect("a subreaper")
+    let program = env!("CARGO_BIN_EXE_supervisor").into();
+    Supervisors::of_program(program, Surroundings::default()).expect("a subreaper")
 }
 
 /// Starts `plan` in a host of its own.

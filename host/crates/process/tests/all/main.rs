@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
+mod cgroups;
 mod endings;
 mod fixture;
 mod leftovers;

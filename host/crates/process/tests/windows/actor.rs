@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use stephost_process::{Output, Plan, Stopper, Stream, Supervisors};
+use stephost_process::{Output, Plan, Stopper, Stream, Supervisors, Surroundings};
 use tokio::signal::windows::{ctrl_break, ctrl_c};
 
 /// Asks to be outside of every job; a job that does not allow it refuses.
@@ -180,7 +180,7 @@ fn host(step: &[String]) {
         work_dir: env::current_dir().expect("there is one"),
     };
     let report = in_runtime(async {
-        let supervisors = Supervisors::new().expect("a host");
+        let supervisors = Supervisors::new(Surroundings::default()).expect("a host");
         let running = supervisors
             .start(plan, Arc::new(Forward))
             .await

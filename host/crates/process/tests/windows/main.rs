@@ -12,7 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use stephost_process::{Exit, Leftovers, Mechanism, Plan, Report, Running, Stream, Supervisors};
+use stephost_process::{
+    Exit, Leftovers, Mechanism, Plan, Report, Running, Stream, Supervisors, Surroundings,
+};
 
 use crate::{
     recorder::{Recorder, within},
@@ -47,7 +49,7 @@ fn plan(arguments: &[&str]) -> Plan {
 }
 
 fn supervisors() -> Supervisors {
-    Supervisors::of_program(actor()).unwrap()
+    Supervisors::of_program(actor(), Surroundings::default()).unwrap()
 }
 
 async fn begin(plan: Plan) -> (Running, Arc<Recorder>) {
