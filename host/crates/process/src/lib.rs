@@ -62,7 +62,7 @@ mod tree;
 mod wire;
 
 pub use crate::{
-    cgroup::{CgroupId, CgroupPlace, CgroupUnusable, HostCgroup, JobLimits, LimitsReached},
+    cgroup::{CgroupId, CgroupUnusable, HostCgroup, JobLimits, LimitsReached},
     dead::{Cleared, clear_cgroup, kill_marked},
     descriptors::raise_descriptor_limit,
     exit::Exit,
