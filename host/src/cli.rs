@@ -191,7 +191,15 @@ fn jobs(functions: Functions, limits: JobLimits) -> Result<(Arc<Jobs>, Hosting),
     }
     let id = room::new_id();
     let cgroup = match HostCgroup::make(&room::cgroup_name(&id), limits) {
-        Ok(cgroup) => Some(cgroup),
+        Ok(cgroup) => {
+            tracing::info!(
+                cgroup.path = ?cgroup.id().path,
+                limit.memory_bytes = limits.memory_bytes,
+                limit.processes = limits.processes,
+                "each step gets a cgroup of its own"
+            );
+            Some(cgroup)
+        }
         // A limit that is not applied would be a lie.
         Err(error) if limits != JobLimits::default() => {
             return Err(Failure::config(
