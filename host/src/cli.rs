@@ -35,7 +35,7 @@ use stephost_process::Supervisors;
 
 use exit::Failure;
 
-use crate::config;
+use crate::config::{self, Background};
 use crate::jobs::Jobs;
 use crate::run::Functions;
 
@@ -178,7 +178,7 @@ struct ServeArguments {
 }
 
 /// The registry of a host that runs jobs, and the supervisors to close at its end.
-fn jobs(functions: Functions) -> Result<(Arc<Jobs>, Supervisors), Failure> {
+fn jobs(functions: Functions, background: Background) -> Result<(Arc<Jobs>, Supervisors), Failure> {
     // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
     if let Err(error) = stephost_process::hide_memory() {
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
@@ -186,7 +186,7 @@ fn jobs(functions: Functions) -> Result<(Arc<Jobs>, Supervisors), Failure> {
     let supervisors = Supervisors::new()
         .context("starting the supervisors of native steps")
         .map_err(Failure::internal)?;
-    let jobs = Jobs::new(Arc::new(functions), supervisors.clone());
+    let jobs = Jobs::new(Arc::new(functions), supervisors.clone()).with_background(background);
     Ok((Arc::new(jobs), supervisors))
 }
 

@@ -21,6 +21,7 @@ use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
 
+use crate::config::Background;
 use crate::logfile::LogReader;
 use crate::run::Functions;
 
@@ -81,6 +82,8 @@ pub(crate) struct Jobs {
     /// What new jobs call.
     functions: Mutex<Arc<Functions>>,
     supervisors: Supervisors,
+    /// What becomes of processes that outlive their step.
+    background: Background,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
 }
@@ -116,8 +119,14 @@ impl Jobs {
             registry: Mutex::new(registry),
             functions: Mutex::new(functions),
             supervisors,
+            background: Background::Keep,
             changed: watch::Sender::new(()),
         }
+    }
+
+    /// The same, where this becomes of processes that outlive their step.
+    pub(crate) fn with_background(self, background: Background) -> Jobs {
+        Jobs { background, ..self }
     }
 
     /// Registers and starts the job that `submission` describes.
@@ -139,7 +148,9 @@ impl Jobs {
             }
         };
         let functions = self.functions();
-        let prepared = prepare::prepare(submission, functions, self.supervisors.clone()).await?;
+        let supervisors = self.supervisors.clone();
+        let prepared =
+            prepare::prepare(submission, functions, supervisors, self.background).await?;
         let job = Job::start(prepared, self.changed.clone());
         self.lock().slots.insert(id, Slot::Made(job));
         drop(reservation);

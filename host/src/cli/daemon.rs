@@ -40,6 +40,9 @@ pub(super) struct DaemonArguments {
     /// How long running jobs may go on after SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     drain_timeout: Option<Duration>,
+    /// What becomes of processes that outlive their step: kept until the job ends, or killed; otherwise kept
+    #[arg(long, value_name = "WHAT")]
+    background: Option<config::Background>,
     /// What builtins may do; otherwise the policy beside the program, or the shipped one
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -74,6 +77,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         socket: arguments.socket,
         log_file: arguments.log_file,
         drain_timeout: arguments.drain_timeout,
+        background: arguments.background,
         policy: arguments.policy,
         builtins: arguments.builtins,
     })
@@ -123,7 +127,7 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, supervisors) = super::jobs(functions)?;
+    let (jobs, supervisors) = super::jobs(functions, settings.background.value)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let tasks = [
         watch_signals(drain)
@@ -275,6 +279,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         socket,
         log_file,
         drain_timeout,
+        background,
         policy,
         builtins,
     } = settings;
@@ -287,6 +292,12 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         Some(format!("{drain:#}")),
         "",
         &drain_timeout.origin,
+    );
+    line(
+        "background",
+        Some(background.value.as_str().to_owned()),
+        "",
+        &background.origin,
     );
     let own = "that of the program";
     line("policy", path(policy), own, &policy.origin);

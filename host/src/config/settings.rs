@@ -33,10 +33,38 @@ pub(crate) struct Settings {
     pub(crate) log_file: Setting<Option<PathBuf>>,
     /// How long running jobs may go on after SIGTERM.
     pub(crate) drain_timeout: Setting<Duration>,
+    /// What becomes of processes that outlive their step.
+    pub(crate) background: Setting<Background>,
     /// The policy; without one, that of the program.
     pub(crate) policy: Setting<Option<PathBuf>>,
     /// A directory of builtins; without one, that of the program.
     pub(crate) builtins: Setting<Option<PathBuf>>,
+}
+
+/// What becomes of processes that outlive their step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Background {
+    /// They live until their job is over: a later step may use them.
+    Keep,
+    /// They are killed when their step is over.
+    Kill,
+}
+
+impl Background {
+    /// As it stands in a file and in a flag.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Background::Keep => "keep",
+            Background::Kill => "kill",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Background, String> {
+        [Background::Keep, Background::Kill]
+            .into_iter()
+            .find(|background| background.as_str() == text)
+            .ok_or_else(|| "use \"keep\" or \"kill\"".to_owned())
+    }
 }
 
 /// One value, and whose word it is.
@@ -76,6 +104,7 @@ pub(crate) struct Flags {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) drain_timeout: Option<Duration>,
+    pub(crate) background: Option<Background>,
     pub(crate) policy: Option<PathBuf>,
     pub(crate) builtins: Option<PathBuf>,
 }
@@ -110,6 +139,7 @@ struct File {
     socket: Option<Spanned<PathBuf>>,
     log_file: Option<Spanned<PathBuf>>,
     drain_timeout: Option<Spanned<String>>,
+    background: Option<Spanned<String>>,
     policy: Option<Spanned<PathBuf>>,
     builtins: Option<Spanned<PathBuf>>,
 }
@@ -173,6 +203,7 @@ impl Default for Settings {
             socket: setting(None),
             log_file: setting(None),
             drain_timeout: setting(DRAIN_TIMEOUT),
+            background: setting(Background::Keep),
             policy: setting(None),
             builtins: setting(None),
         }
@@ -238,6 +269,15 @@ impl Settings {
                 origin: origin(span),
             };
         }
+        if let Some(given) = file.background {
+            let span = given.span();
+            let value =
+                Background::parse(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
+            self.background = Setting {
+                value,
+                origin: origin(span),
+            };
+        }
         Ok(())
     }
 
@@ -254,6 +294,12 @@ impl Settings {
         put(&mut self.builtins, flags.builtins);
         if let Some(value) = flags.drain_timeout {
             self.drain_timeout = Setting {
+                value,
+                origin: Origin::Flag,
+            };
+        }
+        if let Some(value) = flags.background {
+            self.background = Setting {
                 value,
                 origin: Origin::Flag,
             };
@@ -346,6 +392,10 @@ mod tests {
             (
                 "drain-timeout = \"-3s\"",
                 "0.toml:1:17: a duration cannot be negative",
+            ),
+            (
+                "background = \"detach\"",
+                "0.toml:1:14: use \"keep\" or \"kill\"",
             ),
             ("socket = ", "0.toml:1:"),
         ];

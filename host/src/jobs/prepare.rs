@@ -16,7 +16,7 @@ use stephost_process::Supervisors;
 use stephost_steps::{DocumentError, Parsed, Strictness};
 use tokio::sync::watch;
 
-use crate::config;
+use crate::config::{self, Background};
 use crate::logfile::{self, LogReader, LogWriter};
 use crate::run::workspace::Workspace;
 use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
@@ -113,11 +113,11 @@ pub(super) async fn prepare(
     submission: Submission,
     functions: Arc<Functions>,
     supervisors: Supervisors,
+    background: Background,
 ) -> Result<Prepared, RefusedJob> {
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
-    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, supervisors))
-        .await
-    {
+    let blocking = move || prepare_blocking(submission, functions, supervisors, background);
+    match tokio::task::spawn_blocking(blocking).await {
         Ok(prepared) => prepared,
         Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
         Err(_) => Err(RefusedJob::Broken(
@@ -130,6 +130,7 @@ fn prepare_blocking(
     submission: Submission,
     functions: Arc<Functions>,
     supervisors: Supervisors,
+    background: Background,
 ) -> Result<Prepared, RefusedJob> {
     let Submission {
         id,
@@ -187,6 +188,7 @@ fn prepare_blocking(
         grace,
         quote_lines,
         stop: stop_level,
+        background,
         leftovers: Mutex::default(),
         watcher,
     };
