@@ -56,7 +56,7 @@ async fn a_closed_stream_does_not_stop_the_other() {
 }
 
 #[tokio::test]
-async fn a_held_pipe_neither_fails_nor_delays_a_step() {
+async fn scenario_10_a_held_pipe_neither_fails_nor_delays_a_step() {
     let began = Instant::now();
     let (report, output) = run(shell("sleep 600 & head -c 1048576 /dev/zero; exit 0")).await;
     assert!(report.exit.is_success(), "{report:?}");
@@ -76,7 +76,7 @@ async fn a_held_pipe_neither_fails_nor_delays_a_step() {
 }
 
 #[tokio::test]
-async fn an_endless_writer_in_the_background_is_left_to_itself() {
+async fn scenario_13_an_endless_writer_in_the_background_is_left_to_itself() {
     let (report, output) = run(shell(
         "(while :; do echo tick; done) & echo leader done >&2",
     ))

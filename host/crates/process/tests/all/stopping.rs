@@ -11,7 +11,7 @@ use crate::fixture::{Witness, begin, left_by, shell, within};
 const IDLE: &str = "(echo ready; exec sleep 60) & wait";
 
 #[tokio::test]
-async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
+async fn scenario_02_a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
     for code in [3, 0] {
         let (running, output) =
             begin(shell(&format!("trap 'echo bye; exit {code}' TERM; {IDLE}"))).await;
@@ -28,7 +28,7 @@ async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
 }
 
 #[tokio::test]
-async fn a_step_that_ignores_term_is_killed() {
+async fn scenario_03_a_step_that_ignores_term_is_killed() {
     let (running, output) = begin(shell(
         "trap '' TERM; echo ready; while :; do sleep 60; done",
     ))
@@ -68,7 +68,7 @@ async fn a_background_child_dies_with_the_group() {
 }
 
 #[tokio::test]
-async fn the_leaders_end_does_not_end_the_stop() {
+async fn scenario_04_the_leaders_end_does_not_end_the_stop() {
     // The child outlives its TERM, and says so when its leader is a zombie.
     let (running, output) = begin(shell(
         r#"leader=$$
@@ -101,9 +101,9 @@ async fn the_leaders_end_does_not_end_the_stop() {
 }
 
 #[tokio::test]
-async fn a_stopped_child_runs_its_handler_for_term() {
+async fn scenario_06_a_stopped_child_runs_its_handler_for_term() {
     // Without the first CONT the leader dies first, and HUP kills the orphaned stopped child before its handler ran.
-    for round in 0..5 {
+    for round in 0..20 {
         let (running, output) = begin(shell(
             r#"sh -c 'sleep 60 & trap "echo handled; exit 0" TERM; kill -STOP $$; wait' &
             child=$!
@@ -124,7 +124,7 @@ async fn a_stopped_child_runs_its_handler_for_term() {
 }
 
 #[tokio::test]
-async fn a_second_stop_changes_nothing() {
+async fn scenario_21_a_second_stop_changes_nothing() {
     let (running, output) = begin(shell(&format!(
         "trap 'echo asked' TERM; {IDLE}; while :; do sleep 60; done"
     )))
@@ -169,7 +169,7 @@ async fn a_step_that_had_ended_before_the_stop_was_not_signalled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_at_any_moment_gives_one_consistent_end() {
+async fn scenario_22_a_stop_at_any_moment_gives_one_consistent_end() {
     for round in 0..150 {
         let (running, _) = begin(shell("sleep 0.002; exit 7")).await;
         let stopper = running.stopper();
