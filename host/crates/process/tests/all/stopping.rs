@@ -3,7 +3,7 @@
 use stephost_process::Exit;
 use tokio::{select, task::yield_now};
 
-use crate::fixture::{Witness, begin, left_by, shell, within};
+use crate::fixture::{Witness, begin, left_by, shell, shell_in, within};
 
 /// A shell line that says "ready" and does nothing until it is told to end; `wait` lets a trap run at once.
 ///
@@ -120,6 +120,38 @@ async fn scenario_06_a_stopped_child_runs_its_handler_for_term() {
             "round {round}: {report:?}"
         );
         assert_eq!(output.out(), "stopped\nhandled\n", "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn scenario_08_who_moves_on_all_the_time_is_caught() {
+    // Each goes on in a session of its own as soon as it is there. Three hundred moves are over in a second or two.
+    let hop = "echo >>$0.moves; [ $1 -gt 0 ] && setsid sh $0 $(($1 - 1)) &\n";
+    for round in 0..5 {
+        let scratch = tempfile::tempdir().unwrap();
+        let program = scratch.path().join("hop");
+        std::fs::write(&program, hop).unwrap();
+        let (running, output) = begin(shell_in(
+            scratch.path(),
+            "i=0; while [ $i -lt 12 ]; do sh ./hop 300 & i=$((i + 1)); done
+            until [ $(wc -l <hop.moves) -gt 100 ]; do sleep 0.01; done; echo moving; sleep 15",
+        ))
+        .await;
+        output.line("moving").await;
+        running.stopper().kill();
+        let report = within("the end", running.ended()).await;
+        assert!(
+            report.trace.survivors.is_empty(),
+            "round {round}: {report:?}"
+        );
+        let moves = || {
+            std::fs::metadata(scratch.path().join("hop.moves"))
+                .unwrap()
+                .len()
+        };
+        let at_the_end = moves();
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        assert_eq!(moves(), at_the_end, "round {round}: somebody moves on");
     }
 }
 
