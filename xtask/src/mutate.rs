@@ -17,7 +17,7 @@ struct Mutation {
     name: &'static str,
     /// What is changed: file, text that stands there once, what stands there instead.
     changes: &'static [(&'static str, &'static str, &'static str)],
-    /// Target of the tests, and the test that must fail.
+    /// Target of the tests (`lib` or a file of `tests/`), and the test that must fail.
     test: (&'static str, &'static str),
 }
 
@@ -38,7 +38,7 @@ const MUTATIONS: [Mutation; 10] = [
         )],
         test: (
             "all",
-            "stopping::scenario_06_a_stopped_child_runs_its_handler_for_term",
+            "stopping::scenario_06_a_stopped_job_of_another_session_runs_its_handler_for_term",
         ),
     },
     Mutation {
@@ -135,8 +135,8 @@ const MUTATIONS: [Mutation; 10] = [
             "        if killed.is_err() {\n            self.read_what_is_there();\n",
         )],
         test: (
-            "all",
-            "output::what_was_written_before_the_kill_is_not_lost",
+            "lib",
+            "pump::tests::who_was_killed_is_read_to_the_last_byte_and_who_was_let_go_of_is_not",
         ),
     },
 ];
@@ -248,11 +248,15 @@ fn cargo(tree: &Path, target: &str) -> Command {
             "--kill-child",
         ])
         .arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "--package", "stephost-process", "--test", target])
+        .args(["test", "--package", "stephost-process"])
         .current_dir(tree)
         // Broken code must not end up among what was built from the tree itself.
         .env("CARGO_TARGET_DIR", target_dir().join("mutants"))
         .env("RUST_BACKTRACE", "0");
+    match target {
+        "lib" => command.arg("--lib"),
+        target => command.args(["--test", target]),
+    };
     command
 }
 
@@ -306,11 +310,12 @@ mod tests {
             }
             let (target, test) = mutation.test;
             let (module, function) = test.rsplit_once("::").unwrap_or(("", test));
-            let file = match module {
-                "" => format!("{target}.rs"),
-                module => format!("{target}/{module}.rs"),
+            let file = match (target, module) {
+                ("lib", module) => format!("src/{}.rs", module.trim_end_matches("::tests")),
+                (target, "") => format!("tests/{target}.rs"),
+                (target, module) => format!("tests/{target}/{module}.rs"),
             };
-            let tests = root().join("host/crates/process/tests").join(file);
+            let tests = root().join("host/crates/process").join(file);
             let tests = fs::read_to_string(tests).unwrap();
             assert!(tests.contains(&format!("fn {function}(")), "{name}: {test}");
         }

@@ -160,8 +160,9 @@ impl Pump {
             }
         };
         let killed = select! {
-            () = all_read => return,
+            biased;
             killed = killed => killed,
+            () = all_read => return,
         };
         // Let go of without a kill: its reader is on its way out too.
         if killed.is_ok() {
@@ -306,6 +307,21 @@ mod tests {
             "{got} bytes"
         );
         assert_eq!(pump.held(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_was_killed_is_read_to_the_last_byte_and_who_was_let_go_of_is_not() {
+        for (is_killed, expected) in [(true, 300_000), (false, 0)] {
+            let (pump, echo) = pump_holding(300_000, false);
+            let (killed, hears) = oneshot::channel();
+            if is_killed {
+                killed.send(()).unwrap();
+            } else {
+                drop(killed);
+            }
+            pump.run_late(hears).await;
+            assert_eq!(*echo.got.lock().unwrap(), expected);
+        }
     }
 
     #[tokio::test]

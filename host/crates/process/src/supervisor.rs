@@ -494,14 +494,18 @@ impl Tree<'_> {
     /// Asks everybody to end.
     fn terminate(&mut self) {
         self.terminated_at = Some(now());
-        // The first CONT wakes stopped members while the leader still lives: if it died first, the kernel would send the orphaned group HUP
-        // before their handler for TERM has run. The last one wakes who stopped in between. A failure means that nobody is
-        // there or nobody may be signalled; both show when the kernel is asked.
-        let signals = [Signal::CONT, Signal::TERM, Signal::CONT];
+        // The first CONT wakes everybody while everybody still lives: if the leader of a session died first, the kernel would send its
+        // orphaned groups HUP before the handlers for TERM of their stopped members have run. The last one wakes who stopped in between.
+        for signal in [Signal::CONT, Signal::TERM, Signal::CONT] {
+            self.signal_all(signal);
+        }
+    }
+
+    /// Sends a polite signal to the group, and to whoever left it. A failure means that nobody is there or nobody may be signalled;
+    /// both show when the kernel is asked.
+    fn signal_all(&mut self, signal: Signal) {
         if self.pinned {
-            for signal in signals {
-                let _ = kill_process_group(self.leader, signal);
-            }
+            let _ = kill_process_group(self.leader, signal);
         }
         let group = self.leader.as_raw_pid();
         tree::descendants(getpid().as_raw_pid(), self.list);
@@ -513,9 +517,7 @@ impl Tree<'_> {
             if tree::stat(pid)
                 .is_some_and(|stat| stat.group != group && is_ours(stat.parent, self.list))
             {
-                for signal in signals {
-                    let _ = pidfd_send_signal(&handle, signal);
-                }
+                let _ = pidfd_send_signal(&handle, signal);
             }
         }
     }

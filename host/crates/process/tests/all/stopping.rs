@@ -123,18 +123,47 @@ async fn scenario_06_a_stopped_child_runs_its_handler_for_term() {
     }
 }
 
+/// A job of a shell in a session of its own: when that shell dies while the job is stopped, the kernel sends HUP to the job.
+#[tokio::test]
+async fn scenario_06_a_stopped_job_of_another_session_runs_its_handler_for_term() {
+    let job = r#"sleep 60 & trap "echo handled; exit 0" TERM; kill -STOP $$; wait"#;
+    let session = r#"set -m; sh ./job & job=$!; set +m
+        i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i + 1)); done
+        until [ "$(cut -d " " -f 3 /proc/$job/stat)" = T ]; do sleep 0.01; done
+        echo stopped; while :; do sleep 60; done"#;
+    for round in 0..10 {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("job"), job).unwrap();
+        std::fs::write(scratch.path().join("session"), session).unwrap();
+        let script = "command -v bash >/dev/null || { echo no bash; exit; }; setsid bash ./session";
+        let (running, output) = begin(shell_in(scratch.path(), script)).await;
+        let first = output.line("").await;
+        if first == "no bash" {
+            eprintln!("skipped: there is no bash");
+            return;
+        }
+        running.stopper().terminate();
+        let report = within("the end", running.ended()).await;
+        assert!(
+            report.signalled && !report.killed,
+            "round {round}: {report:?}"
+        );
+        assert_eq!(output.out(), "stopped\nhandled\n", "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn scenario_08_who_moves_on_all_the_time_is_caught() {
-    // Each goes on in a session of its own as soon as it is there. Three hundred moves are over in a second or two.
-    let hop = "echo >>$0.moves; [ $1 -gt 0 ] && setsid sh $0 $(($1 - 1)) &\n";
-    for round in 0..5 {
+    // Each moves on as soon as it is there, all in sessions of their own.
+    let hop = "hop() { echo >>moves; if [ $1 -gt 0 ]; then hop $(($1 - 1)) & fi; }; hop 3000\n";
+    for round in 0..3 {
         let scratch = tempfile::tempdir().unwrap();
         let program = scratch.path().join("hop");
         std::fs::write(&program, hop).unwrap();
         let (running, output) = begin(shell_in(
             scratch.path(),
-            "i=0; while [ $i -lt 12 ]; do sh ./hop 300 & i=$((i + 1)); done
-            until [ $(wc -l <hop.moves) -gt 100 ]; do sleep 0.01; done; echo moving; sleep 15",
+            "i=0; while [ $i -lt 40 ]; do setsid sh ./hop & i=$((i + 1)); done
+            until [ $(wc -l <moves) -gt 400 ]; do sleep 0.01; done; echo moving; sleep 15",
         ))
         .await;
         output.line("moving").await;
@@ -145,7 +174,7 @@ async fn scenario_08_who_moves_on_all_the_time_is_caught() {
             "round {round}: {report:?}"
         );
         let moves = || {
-            std::fs::metadata(scratch.path().join("hop.moves"))
+            std::fs::metadata(scratch.path().join("moves"))
                 .unwrap()
                 .len()
         };
