@@ -24,8 +24,9 @@ Usage: cargo xtask VERB
   demo    build the host, start it, and run jobs that show what it does
   test    everything that CI checks: formatting, tidiness, lints, tests, docs
   tidy    what no compiler checks: directions, headers, names, links
-  bench host|sandbox [--json]
-          what jobs cost in the host, or steps in its sandbox, against floors of the same run
+  bench host|sandbox|process [--json]
+          what jobs cost in the host, steps in its sandbox, and containment, against floors of the same run;
+          process takes --runs N: how often everything is tried that could survive
   mutate [NAME...]
           what breaks containment is noticed: which test turns red by which change; takes minutes
   dist [--check]

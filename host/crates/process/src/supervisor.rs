@@ -62,6 +62,9 @@ pub(crate) const MARKER: &str = "--supervise-one-step";
 const LIST_MAX: usize = 32 * 1024;
 /// Most survivors that are named.
 const NAMED_MAX: usize = 16;
+/// Most of the dead that are reaped before the host is listened to again: a step whose processes end as fast as they are reaped must
+/// not keep a stop from being heard.
+const REAPED_AT_ONCE: u32 = 256;
 /// First and longest pause between two sweeps in which nobody died.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -202,6 +205,7 @@ impl Supervisor {
             killed: 0,
             reaped: 0,
             reaped_before_sweep: 0,
+            is_behind: false,
             terminated_at: None,
             killed_at: None,
             list: &mut self.list,
@@ -255,7 +259,9 @@ impl Supervisor {
                 }
                 None => {}
             }
-            let wait = if life.killed() {
+            let wait = if tree.is_behind {
+                Some(Duration::ZERO)
+            } else if life.killed() {
                 pause = if tree.reaped > reaped_before {
                     FIRST_PAUSE
                 } else {
@@ -405,6 +411,8 @@ struct Tree<'a> {
     /// How many were reaped, and how many of them before the last sweep.
     reaped: u32,
     reaped_before_sweep: u32,
+    /// More may be dead than the last look has reaped.
+    is_behind: bool,
     terminated_at: Option<Duration>,
     killed_at: Option<Duration>,
     list: &'a mut Vec<i32>,
@@ -413,10 +421,12 @@ struct Tree<'a> {
 impl Tree<'_> {
     /// Asks the kernel, and reaps who is dead, but a leader only when its group needs no signal any more.
     fn look(&mut self) -> Event {
+        let enough = self.reaped.saturating_add(REAPED_AT_ONCE);
+        self.is_behind = false;
         let others = if self.pinned {
-            self.look_beside_the_leader()
+            self.look_beside_the_leader(enough)
         } else {
-            self.reap_all()
+            self.reap_all(enough)
         };
         Event::Seen {
             leader: self.exit,
@@ -425,8 +435,12 @@ impl Tree<'_> {
     }
 
     /// Returns whether anybody but the leader lives.
-    fn look_beside_the_leader(&mut self) -> bool {
+    fn look_beside_the_leader(&mut self, enough: u32) -> bool {
         while self.exit.is_none() {
+            if self.reaped >= enough {
+                self.is_behind = true;
+                return true;
+            }
             match sys::peek_at_any() {
                 Dead::Child { pid, exit, usage } if pid == self.leader.as_raw_pid() => {
                     self.exit = Some(exit);
@@ -445,7 +459,7 @@ impl Tree<'_> {
         if no_live_child() {
             // Nobody is left to be signalled, so the number may go. The kernel has the last word.
             self.pinned = false;
-            return self.reap_all();
+            return self.reap_all(enough);
         }
         // The dead leader hides whoever else is dead from a question for anybody.
         let leader = self.leader.as_raw_pid();
@@ -458,9 +472,13 @@ impl Tree<'_> {
         true
     }
 
-    /// Reaps everybody who is dead; returns whether anybody is left.
-    fn reap_all(&mut self) -> bool {
+    /// Reaps everybody who is dead, as far as that is `enough`; returns whether anybody is left.
+    fn reap_all(&mut self, enough: u32) -> bool {
         loop {
+            if self.reaped >= enough {
+                self.is_behind = true;
+                return true;
+            }
             match sys::reap(None) {
                 Dead::Child { pid, exit, usage } => self.note(pid, exit, &usage),
                 Dead::Nobody => return true,

@@ -155,15 +155,15 @@ async fn scenario_06_a_stopped_job_of_another_session_runs_its_handler_for_term(
 #[tokio::test]
 async fn scenario_08_who_moves_on_all_the_time_is_caught() {
     // Each moves on as soon as it is there, all in sessions of their own.
-    let hop = "hop() { echo >>moves; if [ $1 -gt 0 ]; then hop $(($1 - 1)) & fi; }; hop 3000\n";
+    let hop = "hop() { echo >>moves; if [ $1 -gt 0 ]; then hop $(($1 - 1)) & fi; }; hop 500\n";
     for round in 0..3 {
         let scratch = tempfile::tempdir().unwrap();
         let program = scratch.path().join("hop");
         std::fs::write(&program, hop).unwrap();
         let (running, output) = begin(shell_in(
             scratch.path(),
-            "i=0; while [ $i -lt 40 ]; do setsid sh ./hop & i=$((i + 1)); done
-            until [ $(wc -l <moves) -gt 400 ]; do sleep 0.01; done; echo moving; sleep 15",
+            "i=0; while [ $i -lt 16 ]; do setsid sh ./hop & i=$((i + 1)); done
+            until [ $(wc -l <moves) -gt 200 ]; do sleep 0.01; done; echo moving; sleep 15",
         ))
         .await;
         output.line("moving").await;
