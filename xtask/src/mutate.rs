@@ -63,18 +63,11 @@ const MUTATIONS: [Mutation; 10] = [
     },
     Mutation {
         name: "one-look-is-enough",
-        changes: &[
-            (
-                SUPERVISOR,
-                "Due::Sweep => tree.sweep(),",
-                "Due::Sweep => {}",
-            ),
-            (
-                SUPERVISOR,
-                "        kill_children();\n        self.reaped_before_sweep = self.reaped;\n    }\n\n    /// Kills whoever can be seen.",
-                "        kill_children();\n        kill_descendants(self.list);\n        self.reaped_before_sweep = self.reaped;\n    }\n\n    /// Kills whoever can be seen.",
-            ),
-        ],
+        changes: &[(
+            SUPERVISOR,
+            "Due::Sweep => tree.sweep(),",
+            "Due::Sweep => {}",
+        )],
         test: (
             "all",
             "stopping::scenario_08_who_moves_on_all_the_time_is_caught",

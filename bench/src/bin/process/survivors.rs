@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use stephost_bench::figure::{Figure, as_f64};
+use stephost_process::start_other;
 
 use crate::zoo::{KINDS, Zoo};
 use crate::{Bench, Heard};
@@ -61,16 +62,17 @@ fn survives(zoo: &Zoo) -> bool {
 /// Starts it bare, as the leader of a group, and waits until all are there.
 fn start(zoo: &Zoo) -> Child {
     let plan = zoo.plan();
-    let mut child = Command::new(plan.program)
+    let mut command = Command::new(plan.program);
+    command
         .args(plan.args)
         .env_clear()
         .envs(plan.env)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap();
+        .process_group(0);
+    // The supervisors' host takes its own children for orphans, unless it is told whose they are.
+    let mut child = start_other(|| command.spawn(), |child| Some(child.id())).unwrap();
     let mut word = [0; 9];
     child
         .stdout

@@ -509,35 +509,49 @@ impl Tree<'_> {
         }
     }
 
-    /// Asks everybody to end.
+    /// Asks everybody to end. A failure means that nobody is there or nobody may be signalled; both show when the kernel is asked.
     fn terminate(&mut self) {
         self.terminated_at = Some(now());
+        let mut outside = self.list_outsiders_first();
         // The first CONT wakes everybody while everybody still lives: if the leader of a session died first, the kernel would send its
         // orphaned groups HUP before the handlers for TERM of their stopped members have run. The last one wakes who stopped in between.
         for signal in [Signal::CONT, Signal::TERM, Signal::CONT] {
-            self.signal_all(signal);
+            if self.pinned {
+                let _ = kill_process_group(self.leader, signal);
+            }
+            // Those outside may have started others since they were listed; a group is signalled as it is.
+            if signal == Signal::TERM && outside > 0 {
+                outside = self.list_outsiders_first();
+            }
+            for &pid in &self.list[..outside] {
+                let Some(handle) = handle_of(pid) else {
+                    continue;
+                };
+                // Asked after the handle was opened: it is this process that left the group, and it is ours still.
+                if tree::stat(pid)
+                    .is_some_and(|stat| self.is_outside(&stat) && is_ours(stat.parent, self.list))
+                {
+                    let _ = pidfd_send_signal(&handle, signal);
+                }
+            }
         }
     }
 
-    /// Sends a polite signal to the group, and to whoever left it. A failure means that nobody is there or nobody may be signalled;
-    /// both show when the kernel is asked.
-    fn signal_all(&mut self, signal: Signal) {
-        if self.pinned {
-            let _ = kill_process_group(self.leader, signal);
-        }
-        let group = self.leader.as_raw_pid();
+    /// Lists all descendants, first those who left the group; returns how many they are.
+    fn list_outsiders_first(&mut self) -> usize {
         tree::descendants(getpid().as_raw_pid(), self.list);
-        for &pid in &*self.list {
-            let Some(handle) = handle_of(pid) else {
-                continue;
-            };
-            // Asked after the handle was opened: it is this process that left the group, and it is ours still.
-            if tree::stat(pid)
-                .is_some_and(|stat| stat.group != group && is_ours(stat.parent, self.list))
-            {
-                let _ = pidfd_send_signal(&handle, signal);
+        let mut outside = 0;
+        for index in 0..self.list.len() {
+            if tree::stat(self.list[index]).is_some_and(|stat| self.is_outside(&stat)) {
+                self.list.swap(outside, index);
+                outside += 1;
             }
         }
+        outside
+    }
+
+    fn is_outside(&self, stat: &tree::Stat) -> bool {
+        stat.group != self.leader.as_raw_pid()
     }
 
     /// Kills everybody. Forks under way in the group are included: the kernel restarts them after a signal to their group.

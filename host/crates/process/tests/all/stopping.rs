@@ -130,7 +130,7 @@ async fn scenario_06_a_stopped_job_of_another_session_runs_its_handler_for_term(
     let session = r#"set -m; sh ./job & job=$!; set +m
         i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i + 1)); done
         until [ "$(cut -d " " -f 3 /proc/$job/stat)" = T ]; do sleep 0.01; done
-        echo stopped; while :; do sleep 60; done"#;
+        echo stopped; exec sleep 60"#;
     for round in 0..10 {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("job"), job).unwrap();
