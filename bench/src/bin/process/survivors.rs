@@ -20,8 +20,9 @@ use crate::{Bench, Heard};
 const DELAY: Duration = Duration::from_millis(300);
 /// How long the kernel may take to let go of those who were killed.
 const SETTLING: Duration = Duration::from_millis(500);
-/// The latest moment of a random stop, counted from the start, and the longest random delay of the kill.
-const LATEST_US: u64 = 150_000;
+/// The latest moment of a random stop, counted from the start or from the moment when all are there, and the longest random
+/// delay of the kill.
+const LATEST_US: u64 = 50_000;
 const DELAY_MAX_US: u64 = 30_000;
 
 /// How many of the kinds survive.
@@ -137,10 +138,14 @@ pub(crate) fn of_random_runs(bench: &Bench, runs: usize) -> Vec<Figure> {
         let at = Duration::from_micros(draw("at") % LATEST_US);
         let delay = Duration::from_micros(draw("delay") % DELAY_MAX_US);
         let way = draw("way") % 4;
+        let all_are_there = draw("there") % 4 != 0;
         let (supervisors, plan) = (bench.supervisors.clone(), zoo.plan());
         let killed = bench.in_a_task(async move {
             let heard = Arc::new(Heard::default());
-            let running = supervisors.start(plan, heard).await.unwrap();
+            let running = supervisors.start(plan, heard.clone()).await.unwrap();
+            if all_are_there {
+                heard.0.notified().await;
+            }
             tokio::time::sleep(at).await;
             let stopper = running.stopper();
             match way {
