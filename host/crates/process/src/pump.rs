@@ -272,6 +272,14 @@ mod tests {
 
     use super::*;
 
+    struct Nowhere;
+
+    impl Output for Nowhere {
+        fn write(&self, _: Stream, _: &[u8]) {}
+
+        fn write_late(&self, _: Stream, _: &[u8]) {}
+    }
+
     /// Counts what it gets, and writes the same again while `echoes` says so.
     struct Echo {
         got: Mutex<usize>,
