@@ -35,7 +35,7 @@ use stephost_process::{HostCgroup, JobLimits, Mark, Supervisors, Surroundings};
 
 use exit::Failure;
 
-use crate::config;
+use crate::config::{self, Background};
 use crate::jobs::{Hosting, Jobs};
 use crate::run::Functions;
 use crate::run::room::{self, Room, janitor};
@@ -183,8 +183,12 @@ fn tidy_up() {
     janitor::record(&janitor::clean(&config::temp_dir()));
 }
 
-/// The registry of a host whose jobs have these limits, and what is to be closed at its end.
-fn jobs(functions: Functions, limits: JobLimits) -> Result<(Arc<Jobs>, Hosting), Failure> {
+/// The registry of a host whose jobs have these limits and leave `background`, and what is to be closed at its end.
+fn jobs(
+    functions: Functions,
+    limits: JobLimits,
+    background: Background,
+) -> Result<(Arc<Jobs>, Hosting), Failure> {
     // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
     if let Err(error) = stephost_process::hide_memory() {
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
@@ -230,7 +234,11 @@ fn jobs(functions: Functions, limits: JobLimits) -> Result<(Arc<Jobs>, Hosting),
     let supervisors = Supervisors::new(surroundings)
         .context("starting the supervisors of native steps")
         .map_err(Failure::internal)?;
-    let hosting = Hosting { supervisors, room };
+    let hosting = Hosting {
+        supervisors,
+        room,
+        background,
+    };
     let jobs = Jobs::new(Arc::new(functions), hosting.clone());
     Ok((Arc::new(jobs), hosting))
 }

@@ -4,6 +4,7 @@
 //! Promises:
 //! - [`Supervisors::start`] gives a [`Running`] or a [`StartError`] that a client may read; nothing is left behind by a failed start.
 //! - Everything that the leader wrote reaches the [`Output`], in the order it was read, before the [`Report`].
+//! - What outlives a step is read on until it ends, and told apart from the step ([`Output::write_late`]): it never meets a closed pipe.
 //! - The leader's exit decides; a pipe held by somebody else never fails a step and delays it by a second at most.
 //! - Ended means *empty*: the kernel has no descendant of the step any more, whatever it did to get away, and nobody is in its cgroup, if it
 //!   could have one. Exceptions are named in
