@@ -35,7 +35,7 @@ use stephost_process::{HostCgroup, JobLimits, Mark, Supervisors, Surroundings};
 
 use exit::Failure;
 
-use crate::config;
+use crate::config::{self, Background};
 use crate::jobs::{Hosting, Jobs};
 use crate::run::Functions;
 use crate::run::room::{self, Room, janitor};
@@ -183,15 +183,27 @@ fn tidy_up() {
     janitor::record(&janitor::clean(&config::temp_dir()));
 }
 
-/// The registry of a host whose jobs have these limits, and what is to be closed at its end.
-fn jobs(functions: Functions, limits: JobLimits) -> Result<(Arc<Jobs>, Hosting), Failure> {
+/// The registry of a host whose jobs have these limits and leave `background`, and what is to be closed at its end.
+fn jobs(
+    functions: Functions,
+    limits: JobLimits,
+    background: Background,
+) -> Result<(Arc<Jobs>, Hosting), Failure> {
     // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
     if let Err(error) = stephost_process::hide_memory() {
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
     }
     let id = room::new_id();
     let cgroup = match HostCgroup::make(&room::cgroup_name(&id), limits) {
-        Ok(cgroup) => Some(cgroup),
+        Ok(cgroup) => {
+            tracing::info!(
+                cgroup.path = ?cgroup.id().path,
+                limit.memory_bytes = limits.memory_bytes,
+                limit.processes = limits.processes,
+                "each step gets a cgroup of its own"
+            );
+            Some(cgroup)
+        }
         // A limit that is not applied would be a lie.
         Err(error) if limits != JobLimits::default() => {
             return Err(Failure::config(
@@ -222,7 +234,11 @@ fn jobs(functions: Functions, limits: JobLimits) -> Result<(Arc<Jobs>, Hosting),
     let supervisors = Supervisors::new(surroundings)
         .context("starting the supervisors of native steps")
         .map_err(Failure::internal)?;
-    let hosting = Hosting { supervisors, room };
+    let hosting = Hosting {
+        supervisors,
+        room,
+        background,
+    };
     let jobs = Jobs::new(Arc::new(functions), hosting.clone());
     Ok((Arc::new(jobs), hosting))
 }

@@ -22,7 +22,7 @@ use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
 
-use crate::config;
+use crate::config::{self, Background};
 use crate::logfile::LogReader;
 use crate::run::Functions;
 use crate::run::room::Room;
@@ -95,6 +95,8 @@ pub(crate) struct Hosting {
     pub(crate) supervisors: Supervisors,
     /// Where their directories are; without one, among everybody's temporary files.
     pub(crate) room: Option<Arc<Room>>,
+    /// What becomes of processes that outlive their step.
+    pub(crate) background: Background,
 }
 
 impl Hosting {

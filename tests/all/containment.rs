@@ -1,4 +1,8 @@
-//! Nobody outlives his step, whatever he does (design D15; the kinds and numbers are those of docs/containment.md).
+//! Nobody outlives his step, whatever he does (design D15; the kinds are those of docs/containment.md, `scenario_NN` is number NN of its list).
+
+mod crowd;
+mod races;
+mod stops;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -48,7 +52,7 @@ fn nobody() -> Vec<String> {
     Vec::new()
 }
 
-step_test!(a_cancelled_step_leaves_nobody, |host| {
+step_test!(scenario_05_a_cancelled_step_leaves_nobody, |host| {
     for round in 0..3 {
         let tag = tag(host, &round.to_string());
         let job = host
@@ -70,7 +74,7 @@ step_test!(a_cancelled_step_leaves_nobody, |host| {
 });
 
 step_test!(
-    a_step_that_ends_by_itself_keeps_its_children_until_the_job_is_over,
+    scenario_05_a_step_that_ends_by_itself_keeps_its_children_until_the_job_is_over,
     |host| {
         let tag = tag(host, "kept");
         host.gate("gate");
@@ -153,7 +157,7 @@ pub(super) async fn all_gone(host: &Host, tag: &str) {
 }
 
 #[test]
-fn a_host_that_is_killed_leaves_nobody() {
+fn scenario_14_a_host_that_is_killed_leaves_nobody() {
     block_on(async {
         for round in 0..3 {
             let host = Host::start(Options::default()).await;
@@ -168,7 +172,7 @@ fn a_host_that_is_killed_leaves_nobody() {
 }
 
 #[test]
-fn a_host_that_is_killed_while_a_supervisor_sleeps_leaves_nobody() {
+fn scenario_14_a_host_that_is_killed_while_a_supervisor_sleeps_leaves_nobody() {
     block_on(async {
         let host = Host::start(Options::default()).await;
         let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
@@ -287,7 +291,7 @@ pub(super) fn copied(room: &Path, program: &Path, name: &str) -> std::path::Path
 }
 
 step_test!(
-    a_step_that_kills_its_supervisor_ends_with_all_it_has,
+    scenario_15_a_step_that_kills_its_supervisor_ends_with_all_it_has,
     |host| {
         let tag = tag(host, "killer");
         host.file(
@@ -313,14 +317,17 @@ step_test!(
     }
 );
 
-step_test!(a_step_that_stops_its_supervisor_gains_nothing, |host| {
-    let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
-    let job = host.job(&exec(script)).grace_ms(300).start().await;
-    job.wait_for("stopped").await;
-    job.cancel().await;
-    job.ended().await.is_cancelled();
-    assert_eq!(host.survivors(), nobody());
-});
+step_test!(
+    scenario_16_a_step_that_stops_its_supervisor_gains_nothing,
+    |host| {
+        let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
+        let job = host.job(&exec(script)).grace_ms(300).start().await;
+        job.wait_for("stopped").await;
+        job.cancel().await;
+        job.ended().await.is_cancelled();
+        assert_eq!(host.survivors(), nobody());
+    }
+);
 
 step_test!(signals_to_its_parent_change_nothing_for_a_step, |host| {
     let script = "for signal in TERM INT HUP QUIT USR1 PIPE ALRM CHLD; do kill -$signal $PPID; done; echo still here; exit 3";

@@ -2,6 +2,7 @@
 
 mod about;
 mod author;
+mod background;
 mod builtins;
 mod check;
 mod containment;

@@ -10,30 +10,33 @@ use anyhow::{Context as _, bail};
 use crate::cargo::{ensure_guest_target, root, target_dir};
 
 /// What can be measured: the programs of the crate `bench`.
-const BENCHES: [&str; 2] = ["host", "sandbox"];
+const BENCHES: [&str; 3] = ["host", "sandbox", "process"];
 
 /// Measures what the arguments name.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
-    let as_json = arguments.iter().any(|argument| argument == "--json");
-    let mut names = arguments.iter().filter(|argument| *argument != "--json");
     let known = || BENCHES.join(", ");
-    let (Some(name), None) = (names.next(), names.next()) else {
+    // What follows the name is the program's business.
+    let Some((name, options)) = arguments.split_first() else {
         bail!("one bench at a time: {}", known());
     };
     if !BENCHES.contains(&name.as_str()) {
         bail!("there is no bench {name:?}, only: {}", known());
     }
     ensure_guest_target()?;
-    let build = ["build", "--release", "--package", "stephost", "--bins"];
-    let status = command().args(build).status().context("starting cargo")?;
-    if !status.success() {
-        bail!("building the host failed");
+    for what in [["stephost", "stephost"], ["stephost-tests", "zoo"]] {
+        let [package, program] = what;
+        let build = ["build", "--release", "--package", package, "--bin", program];
+        let status = command().args(build).status().context("starting cargo")?;
+        if !status.success() {
+            bail!("building {program} failed");
+        }
     }
     let status = command()
         .args(["run", "--release", "--package", "stephost-bench", "--bin"])
         .args([name, "--"])
-        .args(as_json.then_some("--json"))
+        .args(options)
         .env("STEPHOST_BIN", target_dir().join("release/stephost"))
+        .env("ZOO_BIN", target_dir().join("release/zoo"))
         .status()
         .context("starting cargo")?;
     if !status.success() {

@@ -40,6 +40,9 @@ pub(super) struct DaemonArguments {
     /// How long running jobs may go on after SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     drain_timeout: Option<Duration>,
+    /// What becomes of processes that outlive their step: kept until the job ends, or killed; otherwise kept
+    #[arg(long, value_name = "WHAT")]
+    background: Option<config::Background>,
     /// What builtins may do; otherwise the policy beside the program, or the shipped one
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -80,6 +83,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         socket: arguments.socket,
         log_file: arguments.log_file,
         drain_timeout: arguments.drain_timeout,
+        background: arguments.background,
         policy: arguments.policy,
         builtins: arguments.builtins,
         job_memory_max: arguments.job_memory_max,
@@ -133,7 +137,7 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, limits)?;
+    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let tasks = [
         watch_signals(drain)
@@ -285,6 +289,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         socket,
         log_file,
         drain_timeout,
+        background,
         policy,
         builtins,
         job_memory_max,
@@ -299,6 +304,12 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         Some(format!("{:?}", format!("{drain:#}"))),
         "",
         &drain_timeout.origin,
+    );
+    line(
+        "background",
+        Some(background.value.as_str().to_owned()),
+        "",
+        &background.origin,
     );
     let own = "that of the program";
     line("policy", path(policy), own, &policy.origin);

@@ -349,7 +349,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, JobLimits::default())?;
+    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
     let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) log_file: Setting<Option<PathBuf>>,
     /// How long running jobs may go on after SIGTERM.
     pub(crate) drain_timeout: Setting<Duration>,
+    /// What becomes of processes that outlive their step.
+    pub(crate) background: Setting<Background>,
     /// The policy; without one, that of the program.
     pub(crate) policy: Setting<Option<PathBuf>>,
     /// A directory of builtins; without one, that of the program.
@@ -49,6 +51,32 @@ pub(crate) struct Settings {
     pub(crate) job_memory_max: Setting<Option<u64>>,
     /// Processes and threads that one job may have at a time.
     pub(crate) job_processes_max: Setting<Option<u64>>,
+}
+
+/// What becomes of processes that outlive their step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Background {
+    /// They live until their job is over: a later step may use them.
+    Keep,
+    /// They are killed when their step is over.
+    Kill,
+}
+
+impl Background {
+    /// As it stands in a file and in a flag.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Background::Keep => "keep",
+            Background::Kill => "kill",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Background, String> {
+        [Background::Keep, Background::Kill]
+            .into_iter()
+            .find(|background| background.as_str() == text)
+            .ok_or_else(|| "use \"keep\" or \"kill\"".to_owned())
+    }
 }
 
 /// One value, and whose word it is.
@@ -88,6 +116,7 @@ pub(crate) struct Flags {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) drain_timeout: Option<Duration>,
+    pub(crate) background: Option<Background>,
     pub(crate) policy: Option<PathBuf>,
     pub(crate) builtins: Option<PathBuf>,
     pub(crate) job_memory_max: Option<u64>,
@@ -124,6 +153,7 @@ struct File {
     socket: Option<Spanned<PathBuf>>,
     log_file: Option<Spanned<PathBuf>>,
     drain_timeout: Option<Spanned<String>>,
+    background: Option<Spanned<String>>,
     policy: Option<Spanned<PathBuf>>,
     builtins: Option<Spanned<PathBuf>>,
     job_memory_max: Option<Spanned<String>>,
@@ -189,6 +219,7 @@ impl Default for Settings {
             socket: setting(None),
             log_file: setting(None),
             drain_timeout: setting(DRAIN_TIMEOUT),
+            background: setting(Background::Keep),
             policy: setting(None),
             builtins: setting(None),
             job_memory_max: setting(None),
@@ -256,6 +287,15 @@ impl Settings {
                 origin: origin(span),
             };
         }
+        if let Some(given) = file.background {
+            let span = given.span();
+            let value =
+                Background::parse(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
+            self.background = Setting {
+                value,
+                origin: origin(span),
+            };
+        }
         if let Some(given) = file.job_memory_max {
             let span = given.span();
             let value = memory(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
@@ -305,6 +345,12 @@ impl Settings {
         put(&mut self.job_processes_max, flags.job_processes_max);
         if let Some(value) = flags.drain_timeout {
             self.drain_timeout = Setting {
+                value,
+                origin: Origin::Flag,
+            };
+        }
+        if let Some(value) = flags.background {
+            self.background = Setting {
                 value,
                 origin: Origin::Flag,
             };
@@ -430,6 +476,10 @@ mod tests {
             (
                 "drain-timeout = \"-3s\"",
                 "0.toml:1:17: a duration cannot be negative",
+            ),
+            (
+                "background = \"detach\"",
+                "0.toml:1:14: use \"keep\" or \"kill\"",
             ),
             ("socket = ", "0.toml:1:"),
             ("job-memory-max = 64", "0.toml:1:18: invalid type"),

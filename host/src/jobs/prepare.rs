@@ -212,6 +212,7 @@ fn prepare_blocking(
         grace,
         quote_lines,
         stop: stop_level,
+        background: hosting.background,
         leftovers: Mutex::default(),
         watcher,
     };

@@ -1,7 +1,7 @@
 //! What is said of the processes of a step once they are over: to the operator with every field, to the job's log in one line,
 //! and there only when something had to be killed.
 //!
-//! Called by `exec` and `programs` at a step's end, by `jobs::driver` at the job's.
+//! Called by `exec`, `programs` and `background` at a step's end, by `jobs::driver` at the job's.
 
 use stephost_policy::Amount;
 use stephost_process::{Report, Trace};
@@ -32,6 +32,18 @@ pub(super) fn record(step: &str, report: &Report) {
         "a native program ended"
     );
     reached(step, trace);
+    leaked(step, trace);
+}
+
+/// Tells the operator who outlived a step and was killed at its end.
+pub(super) fn record_killed(step: &str, trace: &Trace) {
+    tracing::info!(
+        step.name = %step,
+        process.killed = trace.killed_processes,
+        process.left_by = %trace.mechanism,
+        process.leaked = trace.leaked(),
+        "killed what a step left running"
+    );
     leaked(step, trace);
 }
 

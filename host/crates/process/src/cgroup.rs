@@ -35,12 +35,13 @@ use std::{
     },
 };
 
+use self::place::CgroupPlace;
 use rustix::{
     fs::{Access, AtFlags, Mode, OFlags, accessat, fstat, fstatfs, mkdirat, openat},
     io::{Errno, read, write},
 };
 
-pub use self::{place::CgroupPlace, unusable::CgroupUnusable};
+pub use self::unusable::CgroupUnusable;
 pub(crate) use self::{
     removal::{children, remove},
     sys::{NotBorn, spawn_into},
@@ -173,7 +174,7 @@ impl HostCgroup {
     }
 
     /// What every job gets.
-    pub fn limits(&self) -> JobLimits {
+    fn limits(&self) -> JobLimits {
         self.0.limits
     }
 

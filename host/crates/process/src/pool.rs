@@ -152,11 +152,6 @@ impl Supervisors {
         })
     }
 
-    /// Whether each step gets a cgroup of its own, as far as that is known yet.
-    pub fn have_cgroup(&self) -> bool {
-        self.pool.cgroup().is_some()
-    }
-
     /// Starts the step in a group of its own, with the null device as its input, and reads both its outputs into `output`.
     ///
     /// Dropping the future leaves nothing running.

@@ -65,6 +65,9 @@ pub(crate) const MARKER: &str = "--supervise-one-step";
 const LIST_MAX: usize = 32 * 1024;
 /// Most survivors that are named.
 const NAMED_MAX: usize = 16;
+/// Most of the dead that are reaped before the host is listened to again: a step whose processes end as fast as they are reaped must
+/// not keep a stop from being heard.
+const REAPED_AT_ONCE: u32 = 256;
 /// First and longest pause between two sweeps in which nobody died.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -257,6 +260,7 @@ impl Supervisor {
             killed: 0,
             reaped: 0,
             reaped_before_sweep: 0,
+            is_behind: false,
             terminated_at: None,
             killed_at: None,
             group,
@@ -320,7 +324,9 @@ impl Supervisor {
                 }
                 None => {}
             }
-            let wait = if life.killed() {
+            let wait = if tree.is_behind {
+                Some(Duration::ZERO)
+            } else if life.killed() {
                 pause = if tree.reaped > reaped_before {
                     FIRST_PAUSE
                 } else {
@@ -495,6 +501,8 @@ struct Tree<'a> {
     /// How many were reaped, and how many of them before the last sweep.
     reaped: u32,
     reaped_before_sweep: u32,
+    /// More may be dead than the last look has reaped.
+    is_behind: bool,
     terminated_at: Option<Duration>,
     killed_at: Option<Duration>,
     /// The step's own cgroup.
@@ -507,10 +515,12 @@ struct Tree<'a> {
 impl Tree<'_> {
     /// Asks the kernel, and reaps who is dead, but a leader only when its group needs no signal any more.
     fn look(&mut self) -> Event {
+        let enough = self.reaped.saturating_add(REAPED_AT_ONCE);
+        self.is_behind = false;
         let others = if self.pinned {
-            self.look_beside_the_leader()
+            self.look_beside_the_leader(enough)
         } else {
-            self.reap_all()
+            self.reap_all(enough)
         };
         // Somebody may have been put there who is none of ours; whoever left it is.
         self.strangers = !others && self.group.is_some_and(|group| !group.is_empty());
@@ -521,8 +531,12 @@ impl Tree<'_> {
     }
 
     /// Returns whether anybody but the leader lives.
-    fn look_beside_the_leader(&mut self) -> bool {
+    fn look_beside_the_leader(&mut self, enough: u32) -> bool {
         while self.exit.is_none() {
+            if self.reaped >= enough {
+                self.is_behind = true;
+                return true;
+            }
             match sys::peek_at_any() {
                 Dead::Child { pid, exit, usage } if pid == self.leader.as_raw_pid() => {
                     self.exit = Some(exit);
@@ -541,7 +555,7 @@ impl Tree<'_> {
         if no_live_child() {
             // Nobody is left to be signalled, so the number may go. The kernel has the last word.
             self.pinned = false;
-            return self.reap_all();
+            return self.reap_all(enough);
         }
         // The dead leader hides whoever else is dead from a question for anybody.
         let leader = self.leader.as_raw_pid();
@@ -554,9 +568,13 @@ impl Tree<'_> {
         true
     }
 
-    /// Reaps everybody who is dead; returns whether anybody is left.
-    fn reap_all(&mut self) -> bool {
+    /// Reaps everybody who is dead, as far as that is `enough`; returns whether anybody is left.
+    fn reap_all(&mut self, enough: u32) -> bool {
         loop {
+            if self.reaped >= enough {
+                self.is_behind = true;
+                return true;
+            }
             match sys::reap(None) {
                 Dead::Child { pid, exit, usage } => self.note(pid, exit, &usage),
                 Dead::Nobody => return true,
@@ -587,33 +605,49 @@ impl Tree<'_> {
         }
     }
 
-    /// Asks everybody to end.
+    /// Asks everybody to end. A failure means that nobody is there or nobody may be signalled; both show when the kernel is asked.
     fn terminate(&mut self) {
         self.terminated_at = Some(now());
-        // The first CONT wakes stopped members while the leader still lives: if it died first, the kernel would send the orphaned group HUP
-        // before their handler for TERM has run. The last one wakes who stopped in between. A failure means that nobody is
-        // there or nobody may be signalled; both show when the kernel is asked.
-        let signals = [Signal::CONT, Signal::TERM, Signal::CONT];
-        if self.pinned {
-            for signal in signals {
+        let mut outside = self.list_outsiders_first();
+        // The first CONT wakes everybody while everybody still lives: if the leader of a session died first, the kernel would send its
+        // orphaned groups HUP before the handlers for TERM of their stopped members have run. The last one wakes who stopped in between.
+        for signal in [Signal::CONT, Signal::TERM, Signal::CONT] {
+            if self.pinned {
                 let _ = kill_process_group(self.leader, signal);
             }
-        }
-        let group = self.leader.as_raw_pid();
-        tree::descendants(getpid().as_raw_pid(), self.list);
-        for &pid in &*self.list {
-            let Some(handle) = handle_of(pid) else {
-                continue;
-            };
-            // Asked after the handle was opened: it is this process that left the group, and it is ours still.
-            if tree::stat(pid)
-                .is_some_and(|stat| stat.group != group && is_ours(stat.parent, self.list))
-            {
-                for signal in signals {
+            // Those outside may have started others since they were listed; a group is signalled as it is.
+            if signal == Signal::TERM && outside > 0 {
+                outside = self.list_outsiders_first();
+            }
+            for &pid in &self.list[..outside] {
+                let Some(handle) = handle_of(pid) else {
+                    continue;
+                };
+                // Asked after the handle was opened: it is this process that left the group, and it is ours still.
+                if tree::stat(pid)
+                    .is_some_and(|stat| self.is_outside(&stat) && is_ours(stat.parent, self.list))
+                {
                     let _ = pidfd_send_signal(&handle, signal);
                 }
             }
         }
+    }
+
+    /// Lists all descendants, first those who left the group; returns how many they are.
+    fn list_outsiders_first(&mut self) -> usize {
+        tree::descendants(getpid().as_raw_pid(), self.list);
+        let mut outside = 0;
+        for index in 0..self.list.len() {
+            if tree::stat(self.list[index]).is_some_and(|stat| self.is_outside(&stat)) {
+                self.list.swap(outside, index);
+                outside += 1;
+            }
+        }
+        outside
+    }
+
+    fn is_outside(&self, stat: &tree::Stat) -> bool {
+        stat.group != self.leader.as_raw_pid()
     }
 
     /// Kills everybody. Forks under way in the group are included: the kernel restarts them after a signal to their group.

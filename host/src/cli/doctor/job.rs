@@ -63,7 +63,8 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
     let (jobs, hosting) =
-        super::super::jobs(functions, JobLimits::default()).map_err(Failure::into_error)?;
+        super::super::jobs(functions, JobLimits::default(), config::Background::Keep)
+            .map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;

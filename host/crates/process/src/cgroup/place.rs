@@ -1,6 +1,6 @@
 //! Where this process is in the tree of cgroups of version 2: read from `/proc`, nothing assumed.
 //!
-//! Called by `cgroup`, and by whoever tells an operator what a machine has.
+//! Called by `cgroup`.
 
 use std::{
     ffi::OsString,
@@ -11,7 +11,7 @@ use std::{
 
 /// Where the processes of this program are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CgroupPlace {
+pub(super) enum CgroupPlace {
     /// There is no such tree here.
     NotMounted,
     /// It is mounted, but our place lies outside of what is.
@@ -22,7 +22,7 @@ pub enum CgroupPlace {
 
 impl CgroupPlace {
     /// Looks for the place of this process.
-    pub fn own() -> CgroupPlace {
+    pub(super) fn own() -> CgroupPlace {
         let read = |path| fs::read(path).unwrap_or_default();
         let (mounts, cgroup) = (read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
         CgroupPlace::of(

@@ -16,6 +16,8 @@ use std::{
 
 use tokio::{
     net::windows::named_pipe::NamedPipeServer,
+    select,
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -41,6 +43,8 @@ pub(crate) enum Patience {
 pub(crate) struct Pump {
     pipes: Vec<Pipe>,
     output: Arc<dyn Output>,
+    /// The step is over: whoever writes outlived it.
+    late: bool,
     chunk: Vec<u8>,
     /// Which pipe is looked at first; alternates, so that a loud stream cannot hide the other.
     first: usize,
@@ -58,6 +62,7 @@ impl Pump {
         Pump {
             pipes: vec![pipe(Stream::Out, out), pipe(Stream::Err, err)],
             output,
+            late: false,
             chunk: vec![0; CHUNK_BYTES],
             first: 0,
         }
@@ -99,11 +104,23 @@ impl Pump {
         }
     }
 
-    /// Reads on to nowhere until all pipes are at their end: whoever holds one goes on writing and never sees a closed pipe.
-    pub(crate) async fn run_to_nowhere(mut self) {
-        self.output = Arc::new(Nowhere);
-        while !self.pipes.is_empty() {
-            self.turn().await;
+    /// Reads on after the step's report until all pipes are at their end: whoever holds one goes on writing and never sees a closed
+    /// pipe. After `killed`, whoever could write is gone: what is there is read, and then it is over.
+    pub(crate) async fn run_late(mut self, killed: oneshot::Receiver<()>) {
+        self.late = true;
+        let all_read = async {
+            while !self.pipes.is_empty() {
+                self.turn().await;
+            }
+        };
+        let killed = select! {
+            biased;
+            killed = killed => killed,
+            () = all_read => return,
+        };
+        // Let go of without a kill: its reader is on its way out too.
+        if killed.is_ok() {
+            self.run_until_silent(Patience::Short).await;
         }
     }
 
@@ -121,7 +138,12 @@ impl Pump {
                 // `try_read` clears the readiness when there was nothing, so that the next look waits.
                 match ready.and_then(|()| end.try_read(&mut self.chunk)) {
                     Ok(read_bytes) if read_bytes > 0 => {
-                        self.output.write(*stream, &self.chunk[..read_bytes]);
+                        let bytes = &self.chunk[..read_bytes];
+                        if self.late {
+                            self.output.write_late(*stream, bytes);
+                        } else {
+                            self.output.write(*stream, bytes);
+                        }
                         return Poll::Ready(());
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -135,10 +157,4 @@ impl Pump {
         }
         Poll::Pending
     }
-}
-
-struct Nowhere;
-
-impl Output for Nowhere {
-    fn write(&self, _: Stream, _: &[u8]) {}
 }

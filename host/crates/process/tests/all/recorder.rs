@@ -1,4 +1,5 @@
 //! What tests on every system need: an output that can be waited for, and a bound for waiting.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{future::Future, sync::Mutex, time::Duration};
 
@@ -13,6 +14,7 @@ pub(crate) const GUARD: Duration = Duration::from_secs(20);
 pub(crate) struct Recorder {
     out: Mutex<Vec<u8>>,
     err: Mutex<Vec<u8>>,
+    late: Mutex<Vec<u8>>,
     written: Notify,
 }
 
@@ -27,6 +29,25 @@ impl Recorder {
 
     pub(crate) fn out(&self) -> String {
         self.text(Stream::Out)
+    }
+
+    /// What was written on both streams by those who outlived their step.
+    pub(crate) fn late(&self) -> String {
+        String::from_utf8(self.late.lock().unwrap().clone()).expect("tests write UTF-8")
+    }
+
+    /// Waits until those who outlived their step have written `text`.
+    pub(crate) async fn hears_late(&self, text: &str) {
+        within(&format!("late {text:?}"), async {
+            loop {
+                let written = self.written.notified();
+                if self.late().contains(text) {
+                    return;
+                }
+                written.await;
+            }
+        })
+        .await
     }
 
     /// Waits for a whole line on stdout that begins with `start`; returns the rest of it.
@@ -61,6 +82,11 @@ impl Recorder {
 impl Output for Recorder {
     fn write(&self, stream: Stream, bytes: &[u8]) {
         self.of(stream).lock().unwrap().extend_from_slice(bytes);
+        self.written.notify_waiters();
+    }
+
+    fn write_late(&self, _: Stream, bytes: &[u8]) {
+        self.late.lock().unwrap().extend_from_slice(bytes);
         self.written.notify_waiters();
     }
 }

@@ -169,6 +169,10 @@ impl Output for Forward {
         };
         written.expect("somebody reads");
     }
+
+    fn write_late(&self, stream: Stream, bytes: &[u8]) {
+        self.write(stream, bytes);
+    }
 }
 
 /// A host of one step, which it stops when it is told to.
