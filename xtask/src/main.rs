@@ -20,7 +20,8 @@ const HELP: &str = "\
 Usage: cargo xtask VERB
 
   demo    build the host, start it, and run jobs that show what it does
-  test    everything that CI checks: formatting, tidiness, lints, tests, docs
+  test [--long]
+          everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too
   tidy    what no compiler checks: directions, headers, names, links
   bench host|sandbox [--json]
           what jobs cost in the host, or steps in its sandbox, against floors of the same run
@@ -36,14 +37,14 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     if let (Some(surplus), true) = (
         rest.first(),
-        !matches!(verb.as_deref(), Some("bench" | "dist")),
+        !matches!(verb.as_deref(), Some("bench" | "dist" | "test")),
     ) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
         return ExitCode::from(2);
     }
     let done = match verb.as_deref() {
         Some("demo") => demo::demo(),
-        Some("test") => test::test(),
+        Some("test") => test::test(&rest),
         Some("bench") => bench::bench(&rest),
         Some("dist") => dist::dist(&rest),
         Some("tidy") => tidy::tidy(&cargo::root()),

@@ -1,10 +1,20 @@
-//! `cargo xtask test`: the whole gate, the same here and in CI.
+//! `cargo xtask test [--long]`: the whole gate, the same here and in CI.
+//!
+//! A long run also makes the release archive and looks whether it works. That builds everything once more, optimised,
+//! so it is for the evening and for the day of a release.
+
+use anyhow::bail;
 
 use crate::cargo::{FEATURES, build_host, cargo};
-use crate::tidy;
+use crate::{dist, tidy};
 
 /// Checks everything; cheap things first.
-pub(crate) fn test() -> anyhow::Result<()> {
+pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
+    let is_long = match arguments {
+        [] => false,
+        [only] if only == "--long" => true,
+        _ => bail!("it is `cargo xtask test` or `cargo xtask test --long`"),
+    };
     cargo(&["fmt", "--all", "--check"], &[])?;
     tidy::tidy(&crate::cargo::root())?;
     let host = build_host()?;
@@ -42,6 +52,9 @@ pub(crate) fn test() -> anyhow::Result<()> {
         ],
         &[("RUSTDOCFLAGS", "-D warnings".as_ref())],
     )?;
+    if is_long {
+        dist::dist(&["--check".to_owned()])?;
+    }
     println!("everything is fine");
     Ok(())
 }
