@@ -192,7 +192,12 @@ fn jobs(functions: Functions) -> Result<(Arc<Jobs>, Supervisors), Failure> {
 
 /// Writes a result. A reader that has seen enough is no failure.
 fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    written(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// What writing a result came to.
+fn written(done: std::io::Result<()>) -> Result<(), Failure> {
+    match done {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
             .context("writing the result")
             .map_err(Failure::cannot_create),

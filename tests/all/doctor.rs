@@ -1,7 +1,8 @@
 //! `doctor`: what an operator learns about a machine, and that looking changes nothing.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use stephost_tests::{Installation, Program, block_on, program, run_program};
@@ -277,5 +278,54 @@ fn little_address_space_is_told_and_jobs_run_all_the_same() {
         );
         assert!(detail.contains("a limit of 3906 MiB"), "{detail}");
         assert_eq!(line(&report, "job").0, "ok");
+    });
+}
+
+#[test]
+fn nobody_may_look_into_the_host_of_the_job() {
+    const NOBODY: u32 = 65_534;
+    block_on(async {
+        let dir = directory();
+        let copy = dir.path().join("copy");
+        let done = run_program(&["steps", "bootstrap", text(&copy)], &[]).await;
+        assert!(done.status.success(), "{done:?}");
+        // What a process that may not be looked into has in /proc is root's, so somebody else has to run it.
+        let user = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+            NOBODY
+        } else {
+            rustix::process::geteuid().as_raw()
+        };
+        // Its report waits in a pipe that is full, so that there is time to look.
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let usual = rustix::fs::fcntl_getfl(&writer).expect("a pipe has flags");
+        rustix::fs::fcntl_setfl(&writer, usual | rustix::fs::OFlags::NONBLOCK).expect("it can");
+        while rustix::io::write(&writer, &[0; 4096]).is_ok() {}
+        rustix::fs::fcntl_setfl(&writer, usual).expect("it can");
+        let mut command = Command::new(&copy);
+        command
+            .arg("doctor")
+            .env("TMPDIR", dir.path())
+            .current_dir(dir.path())
+            .stdout(writer)
+            .kill_on_drop(true);
+        if user == NOBODY {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let mut doctor = command.spawn().expect("the copy starts");
+        drop(command);
+        let place = format!("/proc/{}/environ", doctor.id().expect("it runs"));
+        let hidden = async {
+            while std::fs::metadata(&place).expect("it is there").uid() == user {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = hidden => {}
+            ended = doctor.wait() => panic!("it ended: {ended:?}"),
+            () = tokio::time::sleep(Duration::from_secs(60)) => panic!("others may look into it"),
+        }
+        drop(reader);
+        doctor.wait().await.expect("it ends");
     });
 }

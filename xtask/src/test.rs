@@ -6,7 +6,7 @@
 use anyhow::bail;
 
 use crate::cargo::{FEATURES, build_host, cargo};
-use crate::{dist, tidy};
+use crate::{demo, dist, tidy};
 
 /// Checks everything; cheap things first.
 pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
@@ -41,6 +41,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
         ],
         &[("STEPHOST_BIN", host.as_path())],
     )?;
+    demo::demo()?;
     cargo(
         &[
             "doc",

@@ -121,7 +121,7 @@ impl Report {
             signature,
             verdict,
         } = self;
-        let mut text = format!("{file}: {bytes} bytes, sha256:{digest}\n");
+        let mut text = format!("{}: {bytes} bytes, sha256:{digest}\n", visible(file));
         if !signature.summary.is_empty() {
             // Writing to a String cannot fail, here and below.
             let _ = writeln!(text, "{}", visible(&signature.summary));

@@ -14,6 +14,7 @@ use stephost_policy::PolicyError;
 use super::excerpt::{self, Finding};
 use super::exit::{self, Failure};
 use super::print;
+use super::visible::visible;
 use crate::config::{self, LoadedPolicy, PolicyFileError};
 
 #[derive(Debug, Subcommand)]
@@ -76,7 +77,7 @@ fn check(files: &[PathBuf]) -> Result<u8, Failure> {
                 let digest = policy.digest();
                 print(&format!(
                     "{}: fine, {rules}, sha256:{digest}\n",
-                    file.display()
+                    visible(&file.to_string_lossy())
                 ))?;
             }
             Err(error) => code = refused(error),

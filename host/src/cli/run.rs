@@ -408,7 +408,12 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     };
     // That nobody reads it does not change how it ended.
     let _ = std::io::stderr().write_all(last.as_bytes());
-    Ok(code)
+    match screen.lost() {
+        Some(error) if code == exit::FINE => Err(error)
+            .context("the job succeeded, but its log is not whole: writing it")
+            .map_err(Failure::cannot_create),
+        Some(_) | None => Ok(code),
+    }
 }
 
 fn submission(
