@@ -23,8 +23,10 @@ Usage: cargo xtask VERB
   test [--long]
           everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too
   tidy    what no compiler checks: directions, headers, names, links
-  bench host|sandbox [--json]
+  bench NAME [--json]
           what jobs cost in the host, or steps in its sandbox, against floors of the same run
+  bench --write [NAME…]
+          the same of all of them, or of these, into docs/SPECIFICATION.md
   dist [--check]
           the release archive, in target/dist; with --check, whether it works
 
