@@ -46,7 +46,7 @@ const HEALTH_DEFAULT: &str = "5s";
 #[command(
     name = "stephost",
     version,
-    about = "A step host for CI runners: builtin steps in a sandbox, native steps that leave nothing behind",
+    about = "A step host for CI runners: builtins in a sandbox, native steps contained",
     arg_required_else_help = true
 )]
 struct Arguments {
@@ -59,7 +59,7 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
-    /// Run a function, a job of a .gitlab-ci.yml, or a component, on this machine
+    /// Run a function, a job of a .gitlab-ci.yml, or a component
     #[command(after_help = run::HELP)]
     Run(run::RunArguments),
     /// Listen for jobs, as a daemon of whoever operates this machine
@@ -70,14 +70,14 @@ enum Command {
     /// Show what the daemon is configured with
     #[command(subcommand, arg_required_else_help = true)]
     Config(daemon::ConfigCommand),
-    /// Say what a component takes, gives, imports and needs, without running a step
+    /// Say what a component takes, gives, imports and needs
     #[command(
         after_help = "Examples:\n  stephost inspect notes.wasm\n  stephost inspect notes.wasm --function release/notes"
     )]
     Inspect {
         /// The component
         file: PathBuf,
-        /// Also say what the policy in force gives it under this name
+        /// Also say what the policy gives it under this name
         #[arg(long, value_name = "DIR/NAME")]
         function: Option<String>,
         /// Print JSON
@@ -88,11 +88,11 @@ enum Command {
     New {
         /// Name of the step, and of the directory that is made
         name: String,
-        /// Depend on the SDK in this directory, instead of a copy in the project
+        /// Depend on the SDK in this directory, and not on a copy
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
     },
-    /// Find everything that is wrong with functions and policies, without running anything
+    /// Find what is wrong with functions and policies; run nothing
     Check(check::CheckArguments),
     /// Say what a code such as S003 means, or list all of them
     Explain {
@@ -102,7 +102,7 @@ enum Command {
     /// Show and check what builtins may do
     #[command(subcommand, arg_required_else_help = true)]
     Policy(policy::PolicyCommand),
-    /// Look whether this machine can run jobs, what is contained here, and run one
+    /// Look whether this machine can run jobs, and run one
     #[command(
         after_help = "Exit codes: 0 jobs can be run, 1 something fails.\n\nExamples:\n  stephost doctor\n  stephost doctor --json"
     )]
@@ -154,7 +154,7 @@ enum StepsCommand {
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
     },
-    /// Copy this program to FILE, and what lies in its directory `<program>.d`
+    /// Copy this program to FILE, with what lies in `<program>.d`
     Bootstrap {
         /// Where to
         file: PathBuf,
@@ -166,13 +166,13 @@ struct ServeArguments {
     /// Socket to listen at
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Append the operator's log to this file; there is none otherwise
+    /// Append the log to this file [default: there is none]
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
-    /// How long running jobs may go on after SIGTERM
+    /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
-    /// Program to run once the first byte arrives on stdin; its exit code is ours
+    /// Program to run at the first byte on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
@@ -268,6 +268,23 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
+    }
+
+    /// Help is not wrapped, so it has to fit.
+    #[test]
+    fn help_fits_a_terminal_of_80_columns() {
+        use clap::CommandFactory as _;
+        fn look(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            for line in help.lines() {
+                let length = line.chars().count();
+                assert!(length <= 80, "{}: {length}: {line}", command.get_name());
+            }
+            command.get_subcommands_mut().for_each(look);
+        }
+        let mut command = Arguments::command();
+        command.build();
+        look(&mut command);
     }
 
     #[test]

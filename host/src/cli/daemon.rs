@@ -31,19 +31,19 @@ use crate::server::{self, Drain};
 pub(super) struct DaemonArguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// Socket to listen at; one that systemd hands over comes first
+    /// Socket to listen at, unless systemd gives one
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Append the log to this file; otherwise it goes to stderr
+    /// Append the log to this file, not to stderr
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
-    /// How long running jobs may go on after SIGTERM
+    /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     drain_timeout: Option<Duration>,
-    /// What builtins may do; otherwise the policy beside the program, or the shipped one
+    /// The policy, instead of that of the program
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Builtins of one's own, DIR/NAME.wasm below this directory; otherwise those beside the program
+    /// Builtins of one's own: DIR/NAME.wasm in it
     #[arg(long, value_name = "PATH")]
     builtins: Option<PathBuf>,
 }

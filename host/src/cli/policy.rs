@@ -19,7 +19,7 @@ use crate::config::{self, LoadedPolicy, PolicyFileError};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Print the policy in force, every rule and limit written out, and where it came from
+    /// Print the policy in force, written out, and where it came from
     #[command(
         after_help = "Examples:\n  stephost policy show\n  stephost policy show --policy new.toml | diff <(stephost policy show) -"
     )]
@@ -31,7 +31,7 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Say whether files are policies, and what is wrong with those that are not
+    /// Say whether files are policies, or what is wrong with them
     #[command(after_help = "Exit codes: 0 all are policies, 78 one is not.")]
     Check {
         /// The files

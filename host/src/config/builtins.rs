@@ -18,9 +18,6 @@ const BUILTINS_DIR: &str = "builtins";
 /// Largest component that is read, in bytes. Shipped ones have some 100 KB, an interpreter in one has 12 MB.
 const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
-/// What all of them begin with.
-const WASM: &[u8] = b"\0asm";
-
 /// Most builtins that are looked at. More are a directory that was meant for something else.
 const BUILTINS_MAX: usize = 4096;
 
@@ -74,9 +71,6 @@ pub(crate) enum ComponentFileError {
     /// It is longer than any that is read.
     #[error("{} has more than {} MiB", path.display(), COMPONENT_BYTES_MAX >> 20)]
     TooLong { path: PathBuf },
-    /// It is something else.
-    #[error("{} is no WebAssembly, which begins with \\0asm", path.display())]
-    NotWasm { path: PathBuf },
 }
 
 /// The builtins beside this program, sorted by name.
@@ -94,7 +88,7 @@ pub(crate) fn own_builtins() -> Result<Vec<OwnBuiltin>, BuiltinsError> {
 ///
 /// # Errors
 ///
-/// When that is no file, cannot be read, is too long, or is plainly something else.
+/// When that is no file, cannot be read, or is too long.
 pub(crate) fn component_file(path: &Path) -> Result<Arc<[u8]>, ComponentFileError> {
     let wasm =
         read_regular(path, COMPONENT_BYTES_MAX).map_err(|source| ComponentFileError::Read {
@@ -103,11 +97,6 @@ pub(crate) fn component_file(path: &Path) -> Result<Arc<[u8]>, ComponentFileErro
         })?;
     if wasm.len() > COMPONENT_BYTES_MAX {
         return Err(ComponentFileError::TooLong {
-            path: path.to_owned(),
-        });
-    }
-    if !wasm.starts_with(WASM) {
-        return Err(ComponentFileError::NotWasm {
             path: path.to_owned(),
         });
     }

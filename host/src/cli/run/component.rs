@@ -17,14 +17,14 @@ use stephost_sandbox::{
 };
 use tokio::sync::watch;
 
+use super::source;
 use crate::cli::exit::{self, Failure};
 use crate::cli::visible::visible;
 use crate::clock::{self, Stopwatch};
-use crate::config;
 
 /// Runs the component in `file`.
 pub(super) fn run(file: &Path, inputs: &[String], grace: Duration) -> Result<u8, Failure> {
-    let wasm = config::component_file(file).map_err(Failure::bad_input)?;
+    let wasm = source::read_component(file).map_err(Failure::bad_input)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
