@@ -103,6 +103,74 @@ fn every_check_is_a_line_and_the_last_one_is_a_job() {
     });
 }
 
+/// What is different on every machine is `…`, and so is every number.
+#[test]
+fn a_report_looks_like_this() {
+    const OF_THE_MACHINE: [&str; 9] = [
+        "kernel",
+        "pidfd",
+        "pid-namespace",
+        "cgroup",
+        "page-maps",
+        "open-files",
+        "processes",
+        "containment",
+        "address-space",
+    ];
+    block_on(async {
+        let temp = directory();
+        let report = doctor(temp.path(), &[]).await;
+        let user = format!("stephost-{}", rustix::process::geteuid().as_raw());
+        let mut shown = String::new();
+        for line in report.out.lines() {
+            let (head, detail) = line.split_at(22);
+            let name = head.split_whitespace().nth(1).unwrap_or_default();
+            if OF_THE_MACHINE.contains(&name) {
+                shown.push_str(&format!("…{}…\n", &head[4..]));
+                continue;
+            }
+            let detail = detail
+                .replace(text(temp.path()), "TMPDIR")
+                .replace(&user, "stephost-USER");
+            let mut plain = String::new();
+            for word in detail.split(' ') {
+                let is_figure = word
+                    .trim_end_matches(':')
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'.');
+                let word = match word.split_once("sha256:") {
+                    Some((before, _)) => format!("{before}sha256:…"),
+                    None if is_figure => "…".to_owned(),
+                    None if word.ends_with("/bash") || word.ends_with("/sh") => "SHELL".to_owned(),
+                    None => word.to_owned(),
+                };
+                plain.push_str(&format!(" {word}"));
+            }
+            shown.push_str(&format!("{}{}\n", &head[..21], plain));
+        }
+        expect_test::expect![[r#"
+            …  kernel          …
+            ok    proc            /proc is there
+            …  pidfd           …
+            ok    subreaper       orphans of a step come back to its supervisor
+            …  pid-namespace   …
+            …  cgroup          …
+            …  page-maps       …
+            …  open-files      …
+            …  processes       …
+            ok    shell           scripts run in SHELL
+            ok    temp-dir        TMPDIR can be written
+            ok    socket          TMPDIR/stephost-USER/steps.sock is free
+            ok    policy          "shipped", shipped with this program, sha256:…
+            ok    own-builtins    none beside this program
+            …  containment     …
+            …  address-space   …
+            ok    sandbox         wasmtime … limits of memory, time and tables, a kill that nothing ignores, a fresh instance for each step; hello, script, script_legacy (compiled on first use)
+            ok    job             an exec step and a builtin, sent, followed and closed over a socket, took … ms
+        "#]].assert_eq(&shown);
+    });
+}
+
 #[test]
 fn the_json_form_says_the_same() {
     block_on(async {
