@@ -14,37 +14,27 @@ use crate::cargo::{ensure_guest_target, root, target_dir};
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 enum Wish<'a> {
-    Print {
-        name: &'a str,
-        as_json: bool,
-    },
+    /// One bench, with options that are its own business.
+    Print(&'a str, &'a [String]),
     /// Measure these, and write the page.
     Write(Vec<&'a str>),
 }
 
 impl<'a> Wish<'a> {
     fn read(arguments: &'a [String], known: &'a [String]) -> anyhow::Result<Wish<'a>> {
-        let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-        let (as_json, write) = (has("--json"), has("--write"));
-        let names: Vec<&str> = arguments
-            .iter()
-            .map(String::as_str)
-            .filter(|argument| !["--json", "--write"].contains(argument))
-            .collect();
-        let all = || known.join(", ");
-        if let Some(name) = names
-            .iter()
-            .find(|name| !known.iter().any(|one| one == *name))
-        {
-            bail!("there is no bench {name:?}, only: {}", all());
+        let bench = |name: &'a String| -> anyhow::Result<&'a str> {
+            if !known.contains(name) {
+                bail!("there is no bench {name:?}, only: {}", known.join(", "));
+            }
+            Ok(name)
+        };
+        match arguments {
+            [] => bail!("which bench? {}", known.join(", ")),
+            [write] if write == "--write" => known.iter().map(bench).collect::<Result<_, _>>(),
+            [write, names @ ..] if write == "--write" => names.iter().map(bench).collect(),
+            [name, options @ ..] => return Ok(Wish::Print(bench(name)?, options)),
         }
-        match names[..] {
-            _ if write && as_json => bail!("the page is no JSON: it is --json or --write"),
-            [] if write => Ok(Wish::Write(known.iter().map(String::as_str).collect())),
-            _ if write => Ok(Wish::Write(names)),
-            [name] => Ok(Wish::Print { name, as_json }),
-            _ => bail!("one bench at a time: {}", all()),
-        }
+        .map(Wish::Write)
     }
 }
 
@@ -53,13 +43,14 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     let known = benches()?;
     let wish = Wish::read(arguments, &known)?;
     ensure_guest_target()?;
-    let build = ["build", "--release", "--package", "stephost", "--bins"];
-    let status = command().args(build).status().context("starting cargo")?;
-    ensure!(status.success(), "building the host failed");
+    for [package, program] in [["stephost", "stephost"], ["stephost-tests", "zoo"]] {
+        let build = ["build", "--release", "--package", package, "--bin", program];
+        let status = command().args(build).status().context("starting cargo")?;
+        ensure!(status.success(), "building {program} failed");
+    }
     match wish {
-        Wish::Print { name, as_json } => {
-            let json = as_json.then_some("--json");
-            let status = measuring(name).args(json).status();
+        Wish::Print(name, options) => {
+            let status = measuring(name).args(options).status();
             let status = status.context("starting cargo")?;
             ensure!(status.success(), "the bench {name:?} failed");
         }
@@ -103,7 +94,8 @@ fn measuring(name: &str) -> Command {
     command
         .args(["run", "--release", "--package", "stephost-bench", "--bin"])
         .args([name, "--"])
-        .env("STEPHOST_BIN", target_dir().join("release/stephost"));
+        .env("STEPHOST_BIN", target_dir().join("release/stephost"))
+        .env("ZOO_BIN", target_dir().join("release/zoo"));
     command
 }
 
@@ -120,24 +112,20 @@ mod tests {
     #[test]
     fn the_arguments_say_what_is_measured_and_where_it_goes() {
         let known = ["host", "sandbox"].map(str::to_owned);
-        let print = |name, as_json| Ok(Wish::Print { name, as_json });
-        let table: [(&[&str], Result<Wish<'_>, &str>); 8] = [
-            (&["host"], print("host", false)),
-            (&["--json", "sandbox"], print("sandbox", true)),
+        let json = ["--json".to_owned()];
+        let table: [(&[&str], Result<Wish<'_>, &str>); 7] = [
+            (&["host"], Ok(Wish::Print("host", &[]))),
+            (&["sandbox", "--json"], Ok(Wish::Print("sandbox", &json))),
             (&["--write"], Ok(Wish::Write(vec!["host", "sandbox"]))),
             (&["--write", "host"], Ok(Wish::Write(vec!["host"]))),
-            (&[], Err("one bench at a time: host, sandbox")),
-            (
-                &["host", "sandbox"],
-                Err("one bench at a time: host, sandbox"),
-            ),
+            (&[], Err("which bench? host, sandbox")),
             (
                 &["hots"],
                 Err("there is no bench \"hots\", only: host, sandbox"),
             ),
             (
-                &["--write", "--json"],
-                Err("the page is no JSON: it is --json or --write"),
+                &["--write", "hots"],
+                Err("there is no bench \"hots\", only: host, sandbox"),
             ),
         ];
         for (arguments, expected) in table {
