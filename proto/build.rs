@@ -5,6 +5,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptor = protox::compile(["step_runner.proto"], ["."])?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::TolerantCodec")
+        // A piece of a log is large and only handed on.
+        .bytes(".proto.FollowLogsResponse.data")
         .compile_fds(descriptor)?;
     Ok(())
 }

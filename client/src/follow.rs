@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{FollowLogsRequest, FollowLogsResponse};
 use tonic::transport::Channel;
@@ -50,7 +51,7 @@ impl Follow {
     /// # Errors
     ///
     /// [`ClientError::Call`] when the host refuses, says that the log is broken, or stays away.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.piece().await {
                 Ok(piece) => {
@@ -70,7 +71,7 @@ impl Follow {
         }
     }
 
-    async fn piece(&mut self) -> Result<Option<Vec<u8>>, Status> {
+    async fn piece(&mut self) -> Result<Option<Bytes>, Status> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => {

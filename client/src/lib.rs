@@ -23,6 +23,9 @@ use tonic::transport::{Channel, Endpoint};
 pub use follow::Follow;
 pub use status::{JobStatus, Kind, State};
 
+/// Largest frame in bytes that a host may send: more than a piece of a log has, so that each travels in one.
+const FRAME_BYTES_MAX: u32 = 256 * 1024;
+
 /// A CI variable of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variable {
@@ -146,6 +149,7 @@ impl Client {
         };
         let channel = Endpoint::try_from(format!("unix://{}", socket.display()))
             .map_err(refused)?
+            .max_frame_size(FRAME_BYTES_MAX)
             .connect()
             .await
             .map_err(refused)?;

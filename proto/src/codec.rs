@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -93,7 +93,7 @@ impl<U: Message + Named + Default> Decoder for MessageDecoder<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        decode(&bytes).map(Some)
+        decode(bytes).map(Some)
     }
 }
 
@@ -102,12 +102,12 @@ impl<U: Message + Named + Default> Decoder for MessageDecoder<U> {
 /// # Errors
 ///
 /// `InvalidArgument` when the bytes are not a `U`, even after assumed fields that do not fit were dropped.
-pub fn decode<U: Message + Named + Default>(bytes: &[u8]) -> Result<U, Status> {
-    let fault = match U::decode(bytes) {
+pub fn decode<U: Message + Named + Default>(bytes: Bytes) -> Result<U, Status> {
+    let fault = match U::decode(bytes.clone()) {
         Ok(message) => return Ok(message),
         Err(fault) => fault,
     };
-    if let Some((kept, dropped)) = assumed::without_misfits(U::NAME, bytes)
+    if let Some((kept, dropped)) = assumed::without_misfits(U::NAME, &bytes)
         && let Ok(message) = U::decode(kept.as_slice())
     {
         tracing::warn!(
@@ -129,10 +129,10 @@ mod tests {
     use crate::{RunRequest, StatusResponse};
 
     /// A `RunRequest` with id "7", then `field` as raw bytes.
-    fn run_request_with(field: &[u8]) -> Vec<u8> {
+    fn run_request_with(field: &[u8]) -> Bytes {
         let mut bytes = vec![0x0a, 1, b'7'];
         bytes.extend_from_slice(field);
-        bytes
+        bytes.into()
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
             ("both as varints", &[0x38, 0x05, 0x40, 0x01]),
         ];
         for (row, field) in table {
-            let request: RunRequest = decode(&run_request_with(field)).expect(row);
+            let request: RunRequest = decode(run_request_with(field)).expect(row);
             assert_eq!(request.id, "7", "{row}");
             assert_eq!(
                 (request.timeout, request.graceful_exit_timeout),
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn an_assumed_field_that_fits_stays_when_another_is_dropped() {
         // timeout = 3 s, graceful_exit_timeout as a varint
-        let request: RunRequest = decode(&run_request_with(&[0x3a, 2, 0x08, 3, 0x40, 1])).unwrap();
+        let request: RunRequest = decode(run_request_with(&[0x3a, 2, 0x08, 3, 0x40, 1])).unwrap();
         assert_eq!(request.timeout.map(|timeout| timeout.seconds), Some(3));
         assert_eq!(request.graceful_exit_timeout, None);
     }
@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn a_status_error_of_another_form_is_dropped_inside_the_list() {
         // jobs = [{ id: "7", status: failure, field 7 as a varint }]
-        let response: StatusResponse = decode(&[0x0a, 7, 0x0a, 1, b'7', 0x18, 3, 0x38, 1]).unwrap();
+        let response: StatusResponse = decode(Bytes::from_static(&[
+            0x0a, 7, 0x0a, 1, b'7', 0x18, 3, 0x38, 1,
+        ]))
+        .unwrap();
         assert_eq!(response.jobs.len(), 1);
         assert_eq!(response.jobs[0].id, "7");
         assert_eq!(response.jobs[0].status, 3);
@@ -175,20 +178,20 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_accepted() {
-        let request: RunRequest = decode(&run_request_with(&[0xa2, 0x06, 1, b'x'])).unwrap();
+        let request: RunRequest = decode(run_request_with(&[0xa2, 0x06, 1, b'x'])).unwrap();
         assert_eq!(request.id, "7");
     }
 
     #[test]
     fn bytes_that_are_no_message_are_the_senders_fault() {
-        let table: [(&str, &[u8]); 4] = [
+        let table: [(&str, &'static [u8]); 4] = [
             ("a cut varint", &[0x38, 0x80]),
             ("a length past the end", &[0x0a, 200, b'x']),
             ("a known field of another type", &[0x08, 1]),
             ("text that is not UTF-8", &[0x0a, 1, 0xff]),
         ];
         for (row, bytes) in table {
-            let status = decode::<RunRequest>(bytes).expect_err(row);
+            let status = decode::<RunRequest>(Bytes::from_static(bytes)).expect_err(row);
             assert_eq!(status.code(), tonic::Code::InvalidArgument, "{row}");
             assert!(
                 status.message().starts_with("not a RunRequest: "),

@@ -353,6 +353,10 @@ impl Driver {
             }
         }
         // The walk is over, so this is the last holder of the workspace. A step may have filled it.
+        if context.workspace.is_unused() {
+            drop(context);
+            return session.done(ending);
+        }
         let removed = tokio::task::spawn_blocking(move || drop(context)).await;
         if removed.is_err() {
             tracing::error!("removing a job's workspace panicked");

@@ -26,6 +26,8 @@ const LOG_LEVEL: &str = "CI_STEPS_LOG_LEVEL";
 const LOG_LEVELS: [&str; 4] = ["debug", "info", "warn", "error"];
 /// Variable that lets error texts quote what steps wrote.
 const DEBUG: &str = "CI_STEPS_DEBUG";
+/// Largest text in bytes that is parsed on the caller's own thread: well under a millisecond of work.
+const SMALL_TEXT_BYTES_MAX: usize = 4 * 1024;
 
 /// A CI variable.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +58,17 @@ pub(crate) struct Submission {
     pub(crate) grace: Option<Duration>,
     /// Sees where the job is and what it came to, if somebody wants to know.
     pub(crate) watcher: Option<watch::Sender<Walk>>,
+}
+
+impl Submission {
+    /// Whether making the job takes less time than handing it to another thread.
+    fn is_small(&self) -> bool {
+        let text = match &self.work {
+            Work::Text(text) => text.len(),
+            Work::Call(_) => 0,
+        };
+        text <= SMALL_TEXT_BYTES_MAX && !self.variables.iter().any(|variable| variable.file)
+    }
 }
 
 /// Why a submission cannot become a job.
@@ -114,6 +127,9 @@ pub(super) async fn prepare(
     functions: Arc<Functions>,
     supervisors: Supervisors,
 ) -> Result<Prepared, RefusedJob> {
+    if submission.is_small() {
+        return prepare_blocking(submission, functions, supervisors);
+    }
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
     match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, supervisors))
         .await
@@ -156,8 +172,8 @@ fn prepare_blocking(
 
     let parent = config::temp_dir();
     let storage = |source| RefusedJob::Storage { source };
-    let workspace = Workspace::create(&parent).map_err(storage)?;
     let (writer, reader) = logfile::create(&parent, secrets(&variables)).map_err(storage)?;
+    let workspace = Workspace::new(parent);
     for warning in warnings {
         writer.line(Stream::Err, &format!("warning: {warning}"));
     }

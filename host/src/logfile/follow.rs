@@ -1,9 +1,11 @@
 //! Reading a log from an offset to its end. A reader is a function of its offset: it holds no place in the
 //! writer, so any number may read, come back, or vanish.
 
-use std::os::unix::fs::FileExt as _;
+use std::io::ErrorKind;
 
+use bytes::Bytes;
 use futures_util::stream::{self, Stream as FutureStream};
+use rustix::buffer::spare_capacity;
 use stephost_joblog::LogOffset;
 
 use super::{End, LogReader};
@@ -29,6 +31,9 @@ struct Reader {
     log: LogReader,
     offset: u64,
     failed: bool,
+    /// The piece before, whose memory serves again once nobody else has it: to give it back to the system and take it
+    /// again costs more than to fill it.
+    last: Bytes,
 }
 
 impl LogReader {
@@ -37,11 +42,12 @@ impl LogReader {
     pub(crate) fn follow(
         &self,
         offset: LogOffset,
-    ) -> impl FutureStream<Item = Result<Vec<u8>, FollowError>> + Send + use<> {
+    ) -> impl FutureStream<Item = Result<Bytes, FollowError>> + Send + use<> {
         let reader = Reader {
             log: self.clone(),
             offset: offset.bytes(),
             failed: false,
+            last: Bytes::new(),
         };
         stream::unfold(reader, |mut reader| async move {
             if reader.failed {
@@ -60,7 +66,7 @@ impl LogReader {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, FollowError> {
+    async fn next(&mut self) -> Result<Option<Bytes>, FollowError> {
         loop {
             let progress = self.log.progress.borrow_and_update().clone();
             if progress.bytes > self.offset {
@@ -79,17 +85,28 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, available: u64) -> Result<Vec<u8>, FollowError> {
+    fn read(&mut self, available: u64) -> Result<Bytes, FollowError> {
         let len = usize::try_from(available)
             .unwrap_or(PIECE_BYTES_MAX)
             .min(PIECE_BYTES_MAX);
-        let mut piece = vec![0; len];
-        // The page cache holds what was just written, so this does not wait for a disk in practice.
-        self.log
-            .file
-            .read_exact_at(&mut piece, self.offset)
-            .map_err(FollowError::Read)?;
+        let mut piece = std::mem::take(&mut self.last)
+            .try_into_mut()
+            .map_or_else(|_| Vec::new(), Vec::from);
+        piece.clear();
+        piece.reserve(len);
+        while piece.len() < len {
+            let from = self.offset + piece.len() as u64;
+            // The page cache holds what was just written, so this does not wait for a disk in practice.
+            let read = rustix::io::pread(&self.log.file, spare_capacity(&mut piece), from)
+                .map_err(|error| FollowError::Read(error.into()))?;
+            if read == 0 {
+                return Err(FollowError::Read(ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        // The room may have been a little more than was asked for.
+        piece.truncate(len);
         self.offset += len as u64;
-        Ok(piece)
+        self.last = piece.into();
+        Ok(self.last.clone())
     }
 }

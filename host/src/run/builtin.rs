@@ -54,12 +54,13 @@ impl JobContext {
         scope: &StepScope,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
-        let files = self.files()?;
+        let files = self.files();
         let mut scope = scope.clone();
-        scope.files(&files.output.path(), &files.export.path());
+        scope.files(&files);
         let text = text.evaluate_text(&scope).map_err(|error| {
             Halt::failed(format!("failed to load: expand input {SCRIPT}: {error}"))
         })?;
+        files.check()?;
         let builtin = self.functions.find(SCRIPT)?;
         let grant = self.grant(step, &builtin)?;
         let mut spec = self.spec_of(&builtin).await?;

@@ -11,7 +11,7 @@ use stephost_steps::{Env, Exec, Outputs as DeclaredOutputs, Spec};
 use tokio::time::Instant;
 
 use super::scope::StepScope;
-use super::workspace::WorkFile;
+use super::workspace::{WorkFile, Workspace};
 use super::{
     Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env, outputs,
 };
@@ -45,20 +45,31 @@ struct Command {
 }
 
 /// The files of one step.
-pub(super) struct StepFiles<'a> {
-    pub(super) output: WorkFile<'a>,
-    pub(super) export: WorkFile<'a>,
+#[derive(Debug)]
+pub(super) struct StepFiles {
+    pub(super) output: WorkFile,
+    pub(super) export: WorkFile,
+}
+
+impl StepFiles {
+    /// Whether every file that an expression asked for could be made.
+    pub(super) fn check(&self) -> Result<(), Halt> {
+        let checked = self.output.check().and_then(|()| self.export.check());
+        checked
+            .map_err(|error| Halt::failed(format!("creating the step's files: {}", error.kind())))
+    }
 }
 
 impl JobContext {
     pub(super) async fn exec(&self, frame: &Frame<'_>, exec: &Exec) -> Result<Outputs, Halt> {
         self.check_not_stopped()?;
         self.started(frame.name);
-        let files = self.files()?;
+        let files = self.files();
         let mut scope = self.scope(frame);
-        scope.files(&files.output.path(), &files.export.path());
+        scope.files(&files);
         let environment = self.own_environment(frame, &mut scope)?;
         let command = self.expand(exec, &scope, environment)?;
+        files.check()?;
         self.program(frame.name, command).await?;
         let outputs = self.read_outputs(&files.output, &frame.function.spec)?;
         self.read_exports(&files.export, &frame.environment)?;
@@ -66,15 +77,10 @@ impl JobContext {
     }
 
     /// The files a step writes outputs and exports to, empty.
-    pub(super) fn files(&self) -> Result<StepFiles<'_>, Halt> {
-        let make = || {
-            self.workspace.file().map_err(|error| {
-                Halt::failed(format!("creating the step's files: {}", error.kind()))
-            })
-        };
-        Ok(StepFiles {
-            output: make()?,
-            export: make()?,
+    pub(super) fn files(&self) -> Arc<StepFiles> {
+        Arc::new(StepFiles {
+            output: Workspace::file(&self.workspace),
+            export: Workspace::file(&self.workspace),
         })
     }
 
@@ -235,7 +241,7 @@ impl JobContext {
         })
     }
 
-    fn read_outputs(&self, file: &WorkFile<'_>, spec: &Spec) -> Result<Outputs, Halt> {
+    fn read_outputs(&self, file: &WorkFile, spec: &Spec) -> Result<Outputs, Halt> {
         let failed = |fault: String| Halt::failed(format!("output file: {fault}"));
         let content = file.read().map_err(|error| failed(error.to_string()))?;
         match spec.outputs {
@@ -251,7 +257,7 @@ impl JobContext {
 
     pub(super) fn read_exports(
         &self,
-        file: &WorkFile<'_>,
+        file: &WorkFile,
         environment: &Environment,
     ) -> Result<(), Halt> {
         let failed = |fault: String| Halt::failed(format!("export file: {fault}"));

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use stephost_expr::{Map, Scope, Value};
 use stephost_steps::Name;
 
+use super::exec::StepFiles;
+use super::workspace::WorkFile;
 use super::{Environment, Outputs};
 
 /// What an expression sees. Built per function; changes between the steps of a composite.
@@ -21,7 +23,7 @@ pub(super) struct StepScope {
     outputs: BTreeMap<Name, Outputs>,
     work_dir: Value,
     func_dir: Value,
-    files: Option<(Value, Value)>,
+    files: Option<Arc<StepFiles>>,
 }
 
 impl StepScope {
@@ -55,9 +57,10 @@ impl StepScope {
         self.env = OnceLock::new();
     }
 
-    /// Makes `output_file` and `export_file` known.
-    pub(super) fn files(&mut self, output: &Path, export: &Path) {
-        self.files = Some((path_value(output), path_value(export)));
+    /// Makes `output_file` and `export_file` known. The files are made when an expression asks for them; whether that
+    /// worked is for the caller to check.
+    pub(super) fn files(&mut self, files: &Arc<StepFiles>) {
+        self.files = Some(Arc::clone(files));
     }
 
     /// Remembers the outputs of a finished step. A later step of the same name replaces an earlier one.
@@ -88,8 +91,8 @@ impl Scope for StepScope {
             "steps" => Value::object(self.steps.clone()),
             "work_dir" => self.work_dir.clone(),
             "func_dir" | "step_dir" => self.func_dir.clone(),
-            "output_file" => self.files.as_ref()?.0.clone(),
-            "export_file" => self.files.as_ref()?.1.clone(),
+            "output_file" => path_or_nothing(&self.files.as_ref()?.output),
+            "export_file" => path_or_nothing(&self.files.as_ref()?.export),
             _ => return None,
         })
     }
@@ -97,4 +100,8 @@ impl Scope for StepScope {
 
 fn path_value(path: &Path) -> Value {
     Value::string(path.to_string_lossy().into_owned())
+}
+
+fn path_or_nothing(file: &WorkFile) -> Value {
+    path_value(&file.path().unwrap_or_default())
 }

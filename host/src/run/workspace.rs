@@ -3,7 +3,8 @@
 //!
 //! Promises: mode 0700, every name in it is random and made by us, so that neither a job id nor a variable's
 //! name is ever part of a path (contract K22); it is gone when the job has ended, and when the host drops
-//! the job for any other reason. What a step may have replaced is only opened through [`WorkFile::read`] and
+//! the job for any other reason. Nothing of it is made before it is needed: most jobs leave no trace on the disk.
+//! What a step may have replaced is only opened through [`WorkFile::read`] and
 //! [`read_replaceable`].
 
 mod removal;
@@ -12,7 +13,7 @@ use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::{Arc, OnceLock, Weak};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 
@@ -39,13 +40,45 @@ pub(crate) enum FileError {
 /// A job's own directory.
 #[derive(Debug)]
 pub(crate) struct Workspace {
+    parent: PathBuf,
+    /// The directory, or why there is none, once somebody needed it.
+    made: OnceLock<io::Result<Directory>>,
+}
+
+/// A directory that exists. Removed with everything that is in it when dropped, also when the job is lost.
+#[derive(Debug)]
+struct Directory {
     dir: Dir,
     path: PathBuf,
 }
 
-/// Removes the workspace and everything that is in it, also when the job is lost.
-impl Drop for Workspace {
+impl Directory {
+    fn create(parent: &Path) -> io::Result<Directory> {
+        let path = tempfile::Builder::new()
+            .prefix("stephost-job-")
+            // Not left to the umask: the files inside may be secrets.
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent)?
+            .keep();
+        let dir = Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
+        Ok(Directory { dir, path })
+    }
+
+    fn create_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+        let mut file = self.dir.open_with(
+            name,
+            OpenOptions::new().write(true).create_new(true).mode(mode),
+        )?;
+        file.write_all(content)
+    }
+}
+
+impl Drop for Directory {
     fn drop(&mut self) {
+        // Steps seldom leave anything.
+        if std::fs::remove_dir(&self.path).is_ok() {
+            return;
+        }
         let emptied = removal::empty(&self.dir);
         // A step may have moved the directory; what was in it is gone in any case.
         let removed = std::fs::remove_dir(&self.path);
@@ -66,28 +99,26 @@ pub(crate) struct ProgramFile {
     path: PathBuf,
 }
 
-/// A file in the workspace, named by us. Removed when dropped.
+/// A file in the workspace for a step to write to, named by us. Made, empty and with mode 0600, when somebody asks
+/// where it is; until then nobody can have written to it. Removed when dropped.
 #[derive(Debug)]
-pub(crate) struct WorkFile<'a> {
-    workspace: &'a Workspace,
-    name: String,
+pub(crate) struct WorkFile {
+    workspace: Arc<Workspace>,
+    name: OnceLock<io::Result<String>>,
 }
 
 impl Workspace {
-    /// Makes an empty workspace below `parent`.
-    ///
-    /// # Errors
-    ///
-    /// When the directory cannot be made.
-    pub(crate) fn create(parent: &Path) -> io::Result<Workspace> {
-        let path = tempfile::Builder::new()
-            .prefix("stephost-job-")
-            // Not left to the umask: the files inside may be secrets.
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(parent)?
-            .keep();
-        let dir = Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
-        Ok(Workspace { dir, path })
+    /// A workspace below `parent`, with nothing in it.
+    pub(crate) fn new(parent: PathBuf) -> Workspace {
+        Workspace {
+            parent,
+            made: OnceLock::new(),
+        }
+    }
+
+    /// Whether nothing of it was ever needed, so that removing it is no work.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.made.get().is_none()
     }
 
     /// Writes `content` to a new file, mode 0600, that lives as long as the workspace.
@@ -96,23 +127,18 @@ impl Workspace {
     ///
     /// When it cannot be written; nothing of it is left then, once the workspace is dropped.
     pub(crate) fn keep(&self, content: &[u8]) -> io::Result<PathBuf> {
+        let directory = self.directory()?;
         let name = random();
-        self.create_file(&name, 0o600, content)?;
-        Ok(self.path.join(name))
+        directory.create_file(&name, 0o600, content)?;
+        Ok(directory.path.join(name))
     }
 
-    /// Makes an empty file, mode 0600, that lives as long as the returned value.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be made.
-    pub(crate) fn file(&self) -> io::Result<WorkFile<'_>> {
-        let name = random();
-        self.create_file(&name, 0o600, &[])?;
-        Ok(WorkFile {
-            workspace: self,
-            name,
-        })
+    /// A file that lives as long as the returned value.
+    pub(crate) fn file(workspace: &Arc<Workspace>) -> WorkFile {
+        WorkFile {
+            workspace: Arc::clone(workspace),
+            name: OnceLock::new(),
+        }
     }
 
     /// Writes `content` to a new file, mode 0700, that lives as long as the returned value, and no longer than the
@@ -129,23 +155,28 @@ impl Workspace {
         let owner = workspace
             .upgrade()
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let directory = owner.directory()?;
         let name = hinted(hint, &random());
         // Made first, so that half a file is removed too.
         let file = ProgramFile {
             workspace: Weak::clone(workspace),
-            path: owner.path.join(&name),
+            path: directory.path.join(&name),
             name,
         };
-        owner.create_file(&file.name, 0o700, content)?;
+        directory.create_file(&file.name, 0o700, content)?;
         Ok(file)
     }
 
-    fn create_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-        let mut file = self.dir.open_with(
-            name,
-            OpenOptions::new().write(true).create_new(true).mode(mode),
-        )?;
-        file.write_all(content)
+    fn directory(&self) -> io::Result<&Directory> {
+        let made = self.made.get_or_init(|| Directory::create(&self.parent));
+        made.as_ref().map_err(|error| io::Error::from(error.kind()))
+    }
+
+    /// Removes a file that may be gone. Whatever is left goes with the workspace.
+    fn forget(&self, name: &str) {
+        if let Some(Ok(directory)) = self.made.get() {
+            let _ = directory.dir.remove_file(name);
+        }
     }
 }
 
@@ -176,32 +207,63 @@ impl ProgramFile {
 impl Drop for ProgramFile {
     fn drop(&mut self) {
         if let Some(workspace) = self.workspace.upgrade() {
-            // Whatever is left goes with the workspace.
-            let _ = workspace.dir.remove_file(&self.name);
+            workspace.forget(&self.name);
         }
     }
 }
 
-impl WorkFile<'_> {
-    /// Where a step finds it.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.workspace.path.join(&self.name)
+impl WorkFile {
+    /// Where a step finds it. It exists from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, now or when somebody asked before.
+    pub(crate) fn path(&self) -> io::Result<PathBuf> {
+        let made = self.name.get_or_init(|| {
+            let name = random();
+            self.workspace.directory()?.create_file(&name, 0o600, &[])?;
+            Ok(name)
+        });
+        match made {
+            Ok(name) => Ok(self.workspace.directory()?.path.join(name)),
+            Err(error) => Err(io::Error::from(error.kind())),
+        }
     }
 
-    /// Reads what the step left there.
+    /// Whether it could be made, if somebody asked where it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self.name.get() {
+            Some(Err(error)) => Err(io::Error::from(error.kind())),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// Reads what the step left there. Nothing, if nobody asked where it is.
     ///
     /// # Errors
     ///
     /// [`FileError`]; the step may have put anything in its place.
     pub(crate) fn read(&self) -> Result<Vec<u8>, FileError> {
-        read_regular(&self.workspace.dir, Path::new(&self.name))
+        match self.name.get() {
+            None => Ok(Vec::new()),
+            Some(Ok(name)) => {
+                let directory = self.workspace.directory().map_err(FileError::Io)?;
+                read_regular(&directory.dir, Path::new(name))
+            }
+            Some(Err(error)) => Err(FileError::Io(error.kind().into())),
+        }
     }
 }
 
-impl Drop for WorkFile<'_> {
+impl Drop for WorkFile {
     fn drop(&mut self) {
-        // Whatever is left goes with the workspace.
-        let _ = self.workspace.dir.remove_file(&self.name);
+        if let Some(Ok(name)) = self.name.get() {
+            self.workspace.forget(name);
+        }
     }
 }
 
@@ -287,10 +349,41 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_made_until_somebody_asks_where_it_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let made = || parent.path().read_dir().unwrap().count();
+        let workspace = Arc::new(Workspace::new(parent.path().to_owned()));
+        let file = Workspace::file(&workspace);
+        assert_eq!(file.read().unwrap(), b"", "nobody can have written to it");
+        assert!(workspace.is_unused());
+        assert_eq!(made(), 0);
+        let path = file.path().unwrap();
+        std::fs::write(&path, b"written").unwrap();
+        assert_eq!(file.path().unwrap(), path, "it stays where it is");
+        assert_eq!(file.read().unwrap(), b"written");
+        drop(file);
+        assert!(!path.exists());
+        assert!(!workspace.is_unused());
+        drop(workspace);
+        assert_eq!(made(), 0);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_an_error_to_everybody_who_asks() {
+        let parent = tempfile::tempdir().unwrap();
+        let workspace = Arc::new(Workspace::new(parent.path().join("missing")));
+        let file = Workspace::file(&workspace);
+        file.check().unwrap();
+        assert_eq!(file.path().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(file.check().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(matches!(file.read(), Err(FileError::Io(_))));
+    }
+
+    #[test]
     fn a_file_of_a_program_is_private_executable_and_gone_in_time() {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().unwrap();
-        let workspace = std::sync::Arc::new(Workspace::create(parent.path()).unwrap());
+        let workspace = std::sync::Arc::new(Workspace::new(parent.path().to_owned()));
         let weak = std::sync::Arc::downgrade(&workspace);
         let file = Workspace::program_file(&weak, "a.sh", b"text").unwrap();
         let path = file.path().to_owned();

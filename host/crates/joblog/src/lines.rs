@@ -47,8 +47,7 @@ impl JobLog {
             Stream::Out => out,
             Stream::Err => err,
         };
-        masker.push(bytes, masked);
-        stamper.push(stream, masked, now, ready);
+        stamper.push(stream, masker.filter(bytes, masked), now, ready);
         masked.clear();
         masked.shrink_to(KEPT_BYTES_MAX);
     }

@@ -23,7 +23,7 @@ use filter::Filter;
 pub const MASK: &[u8] = b"[MASKED]";
 
 /// Largest part of a write that is looked at in one go. Bounds the list of marks; a pipe read is not larger.
-const PART_BYTES_MAX: usize = 64 * 1024;
+const PART_BYTES_MAX: usize = 256 * 1024;
 
 /// What a set of secrets needs to be found.
 pub(crate) struct Index {
@@ -84,6 +84,25 @@ impl Masker {
             self.scan(part);
             self.show(part, out);
         }
+    }
+
+    /// Takes the next bytes of the stream. Gives them back when they can be shown as they are, which is nearly always
+    /// and costs no copy; else appends to `out` what can be shown, and gives that.
+    pub(crate) fn filter<'a>(&mut self, chunk: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+        if self.secrets.is_empty() && self.held.is_empty() {
+            return chunk;
+        }
+        if self.held.is_empty() && chunk.len() <= PART_BYTES_MAX {
+            self.scan(chunk);
+            if self.marks.is_empty() && self.secrets.index().automaton.pending(self.state) == 0 {
+                self.held_from += chunk.len() as u64;
+                return chunk;
+            }
+            self.show(chunk, out);
+        } else {
+            self.push(chunk, out);
+        }
+        out
     }
 
     /// Ends the stream: what waited was no secret and is appended to `out`. The masker is as good as new.

@@ -23,8 +23,12 @@ use tokio::{
 
 use crate::{Output, Stream};
 
-/// Bytes of one read: what a pipe holds by default.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// What a pipe holds by default.
+const PIPE_BYTES: usize = 64 * 1024;
+/// What the pipe of a loud stream is made to hold, and what one read takes at most: fewer turns for as many bytes.
+const LOUD_PIPE_BYTES: usize = 256 * 1024;
+/// A stream is loud when this many reads in a row were full.
+const LOUD_READS: u8 = 8;
 /// The most that a pipe can hold when an ordinary user enlarged it (`/proc/sys/fs/pipe-max-size`).
 const PIPE_BYTES_MAX: u64 = 1024 * 1024;
 /// A held pipe is given up after this long without a byte (design D16).
@@ -61,6 +65,36 @@ pub(crate) struct Pump {
 struct Pipe {
     stream: Stream,
     end: Receiver,
+    /// Reads that were full, one after the other; counts no further than [`LOUD_READS`].
+    full_reads: u8,
+}
+
+impl Pipe {
+    fn new(stream: Stream, end: OwnedFd) -> io::Result<Pipe> {
+        let end = Receiver::from_owned_fd(end)?;
+        Ok(Pipe {
+            stream,
+            end,
+            full_reads: 0,
+        })
+    }
+
+    /// Gives a stream that fills its pipe again and again a larger one. Not everybody gets one: what pipes of one user
+    /// hold together is limited (`/proc/sys/fs/pipe-user-pages-soft`).
+    fn has_read(&mut self, bytes: usize) {
+        if self.full_reads == LOUD_READS {
+            return;
+        }
+        self.full_reads = if bytes < PIPE_BYTES {
+            0
+        } else {
+            self.full_reads + 1
+        };
+        if self.full_reads == LOUD_READS {
+            // Who may not has the pipe that he had.
+            let _ = rustix::pipe::fcntl_setpipe_size(&self.end, LOUD_PIPE_BYTES);
+        }
+    }
 }
 
 enum Got {
@@ -76,16 +110,7 @@ impl Pump {
     ///
     /// When the runtime cannot watch another descriptor.
     pub(crate) fn new(out: OwnedFd, err: OwnedFd, output: Arc<dyn Output>) -> io::Result<Pump> {
-        let pipes = vec![
-            Pipe {
-                stream: Stream::Out,
-                end: Receiver::from_owned_fd(out)?,
-            },
-            Pipe {
-                stream: Stream::Err,
-                end: Receiver::from_owned_fd(err)?,
-            },
-        ];
+        let pipes = vec![Pipe::new(Stream::Out, out)?, Pipe::new(Stream::Err, err)?];
         Ok(Pump {
             pipes,
             output,
@@ -162,20 +187,24 @@ impl Pump {
         self.first = self.first.wrapping_add(1);
         for offset in 0..self.pipes.len() {
             let index = (self.first.wrapping_add(offset)) % self.pipes.len();
-            let pipe = &self.pipes[index];
+            let pipe = &mut self.pipes[index];
             while let Poll::Ready(ready) = pipe.end.poll_read_ready(context) {
+                let mut read_bytes = 0;
                 // `try_read` clears the readiness when there was nothing, so that the next look waits.
                 let got = match ready {
                     Ok(()) => read_chunk(
                         |chunk| pipe.end.try_read(chunk),
-                        |bytes| self.output.write(pipe.stream, bytes),
+                        |bytes| {
+                            self.output.write(pipe.stream, bytes);
+                            read_bytes = bytes.len();
+                        },
                     ),
                     // The runtime is ending; nothing will be read any more.
                     Err(_) => Got::End,
                 };
                 match got {
                     Got::NothingNow => continue,
-                    Got::Bytes => {}
+                    Got::Bytes => pipe.has_read(read_bytes),
                     Got::End => drop(self.pipes.swap_remove(index)),
                 }
                 return Poll::Ready(());
@@ -188,7 +217,7 @@ impl Pump {
 /// Gives one chunk to `take`, if `read` has one.
 fn read_chunk(read: impl Fn(&mut [u8]) -> io::Result<usize>, take: impl FnOnce(&[u8])) -> Got {
     let mut chunk = CHUNK.take();
-    chunk.resize(CHUNK_BYTES, 0);
+    chunk.resize(LOUD_PIPE_BYTES, 0);
     let got = loop {
         match read(&mut chunk) {
             Ok(0) => break Got::End,
@@ -261,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn everything_that_is_in_a_held_pipe_is_read_without_waiting() {
-        for bytes in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 300_000] {
+        for bytes in [0, 1, LOUD_PIPE_BYTES, LOUD_PIPE_BYTES + 1, 300_000] {
             let (mut pump, echo) = pump_holding(bytes, false);
             pump.read_what_is_there();
             assert_eq!(*echo.got.lock().unwrap(), bytes);
@@ -279,7 +308,7 @@ mod tests {
         pump.read_what_is_there();
         let got = *echo.got.lock().unwrap();
         assert!(
-            (200_000..=200_000 + 2 * CHUNK_BYTES).contains(&got),
+            (200_000..=200_000 + 2 * LOUD_PIPE_BYTES).contains(&got),
             "{got} bytes"
         );
         assert_eq!(pump.held(), 1);
@@ -305,13 +334,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_loud_pipe_is_given_up_in_time() {
-        let (mut pump, echo) = pump_holding(CHUNK_BYTES, true);
+        let (mut pump, echo) = pump_holding(LOUD_PIPE_BYTES, true);
         let began = Instant::now();
         pump.run_until_silent(Patience::Long).await;
         assert!(began.elapsed() >= LONG_LIMIT);
         assert!(
-            *echo.got.lock().unwrap() > 10 * CHUNK_BYTES,
+            *echo.got.lock().unwrap() > 10 * LOUD_PIPE_BYTES,
             "it was read all the time"
         );
+    }
+
+    #[tokio::test]
+    async fn a_stream_gets_a_larger_pipe_only_when_it_fills_its_own_again_and_again() {
+        for (bytes, larger) in [(PIPE_BYTES, true), (PIPE_BYTES - 1, false)] {
+            let (out, mut writer) = pipe().unwrap();
+            let (err, _held) = pipe().unwrap();
+            let mut pump = Pump::new(out.into(), err.into(), Arc::new(Nowhere)).unwrap();
+            for _ in 0..LOUD_READS {
+                writer.write_all(&vec![b'x'; bytes]).unwrap();
+                pump.turn().await;
+            }
+            let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
+            assert_eq!(
+                size >= LOUD_PIPE_BYTES,
+                larger,
+                "{bytes} bytes at once: {size}"
+            );
+        }
     }
 }

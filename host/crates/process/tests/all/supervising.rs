@@ -44,7 +44,10 @@ async fn a_supervisor_in_which_something_has_changed_takes_no_other_step() {
     let supervisors = supervisors();
     let seen = "nice; ulimit -n; ulimit -f; umask; pwd; cat /proc/self/cgroup; grep Sig[BIC] /proc/self/status";
     let before = say(&supervisors, seen).await;
-    for change in ["renice -n 5 -p $PPID", "prlimit --pid $PPID --nofile=77:77"] {
+    for change in [
+        "renice -n $(($(nice) + 1)) -p $PPID",
+        "prlimit --pid $PPID --nofile=77:77",
+    ] {
         let changed = say(&supervisors, &format!("{change} >/dev/null; echo $PPID")).await;
         let next = say(&supervisors, "echo $PPID").await;
         assert_ne!(changed, next, "{change}");
