@@ -392,7 +392,7 @@ async fn pieces(host: &Host, id: &str, offset: u64) -> Vec<Vec<u8>> {
     let mut follow = host.client().follow(id, offset);
     let mut pieces = Vec::new();
     while let Some(piece) = follow.next().await.expect("the log can be followed") {
-        pieces.push(piece);
+        pieces.push(piece.to_vec());
     }
     pieces
 }

@@ -239,7 +239,10 @@ fn document(works: &[Work]) -> String {
             });
             let (_, users) = &mut texts[number - 1];
             users.push(format!("{}: {}", work.title, text.name));
-            told.push(number.to_string());
+            // The same text may lie in a crate twice.
+            if !told.contains(&number.to_string()) {
+                told.push(number.to_string());
+            }
         }
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -334,6 +337,7 @@ mod tests {
                     "BSD-3-Clause",
                     &[
                         ("c_src/lib/v2/LICENSE", "Be fair.\n"),
+                        ("c_src/lib/v3/LICENSE", "Be fair.\n"),
                         ("COPYING", "See below."),
                     ],
                 ),
@@ -379,6 +383,7 @@ mod tests {
             ================================================================================
             Text 4, of
                 c 1.0.0: c_src/lib/v2/LICENSE
+                c 1.0.0: c_src/lib/v3/LICENSE
             ================================================================================
 
             Be fair.
