@@ -113,6 +113,17 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The one that so many of a hundred do not exceed.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn percentile(mut values: Vec<f64>, hundredths: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() * hundredths).div_ceil(100).max(1);
+    values[rank - 1]
+}
+
 /// The largest.
 pub fn worst(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)

@@ -13,15 +13,38 @@ use figure::Figure;
 
 /// Measures and prints: a table, or JSON with `--json`. What the figures belong to is `name`.
 pub fn print(name: &str, measure: impl FnOnce() -> Vec<Figure>) -> ExitCode {
-    let as_json = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--json") => true,
-        Some(other) => {
-            eprintln!("error: unknown argument {other:?}; there is only --json");
-            return ExitCode::from(2);
+    print_runs(name, None, |_| measure())
+}
+
+/// The same for a bench that does something `runs` times, unless `--runs N` says otherwise.
+pub fn print_runs(
+    name: &str,
+    runs: Option<usize>,
+    measure: impl FnOnce(usize) -> Vec<Figure>,
+) -> ExitCode {
+    let (mut as_json, mut given) = (false, runs);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), runs) {
+            ("--json", _) => as_json = true,
+            ("--runs", Some(_)) => match arguments.next().map(|number| number.parse()) {
+                Some(Ok(number)) => given = Some(number),
+                Some(Err(_)) | None => {
+                    eprintln!("error: --runs needs a number");
+                    return ExitCode::from(2);
+                }
+            },
+            (other, Some(_)) => {
+                eprintln!("error: unknown argument {other:?}; there are --json and --runs N");
+                return ExitCode::from(2);
+            }
+            (other, None) => {
+                eprintln!("error: unknown argument {other:?}; there is only --json");
+                return ExitCode::from(2);
+            }
         }
-    };
-    let figures = measure();
+    }
+    let figures = measure(given.unwrap_or_default());
     if as_json {
         println!("{}", figure::json(name, &figures));
     } else {

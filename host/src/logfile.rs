@@ -8,7 +8,8 @@
 //!
 //! The file has no name: nothing is left behind when the host is killed, and it stays readable until the
 //! last follower is gone. Bounded by [`LOG_BYTES_MAX`]; what does not fit, or does not fit on the disk, is
-//! counted and named in the log as soon as a line can be written again. Never blocks on a reader.
+//! counted and named in the log as soon as a line can be written again. Those who outlived their step have a smaller room of
+//! their own ([`BACKGROUND_BYTES_MAX`]). Never blocks on a reader.
 
 pub(crate) mod follow;
 
@@ -18,13 +19,17 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stephost_joblog::{JobLog, LogOffset, Secrets, Stream};
+use stephost_joblog::{BackgroundId, JobLog, LogOffset, Secrets, Stream};
 use tokio::sync::watch;
 
 use crate::clock;
 
 /// Longest stored log in bytes. Later output is dropped and counted.
 pub(crate) const LOG_BYTES_MAX: u64 = 1 << 30;
+
+/// Most stored bytes of all processes together that outlived their steps. What comes after it is dropped and counted, so that
+/// no runaway server takes the room of the steps.
+pub(crate) const BACKGROUND_BYTES_MAX: u64 = 16 << 20;
 
 /// Room kept for the line that says how much was dropped.
 const NOTICE_BYTES_MAX: u64 = 4 * 1024;
@@ -91,6 +96,9 @@ pub(crate) fn create(dir: &Path, secrets: Secrets) -> io::Result<(Arc<LogWriter>
         ready: Vec::new(),
         bytes: 0,
         dropped: 0,
+        background_bytes: 0,
+        background_dropped: 0,
+        background_bytes_max: BACKGROUND_BYTES_MAX,
         bytes_max: LOG_BYTES_MAX,
         ending: false,
         ended: false,
@@ -109,6 +117,10 @@ struct Writer {
     ready: Vec<u8>,
     bytes: u64,
     dropped: u64,
+    /// Of those in the background: stored, and too much.
+    background_bytes: u64,
+    background_dropped: u64,
+    background_bytes_max: u64,
     bytes_max: u64,
     /// Nothing comes after what is ready now.
     ending: bool,
@@ -152,6 +164,27 @@ impl LogWriter {
         self.with(|writer| writer.core.flush(clock::wall(), &mut writer.ready));
     }
 
+    /// From here on, processes may speak that outlived this step.
+    pub(crate) fn begin_background(&self, step: &str) -> BackgroundId {
+        self.lock().core.begin_background(step)
+    }
+
+    /// Appends what such a process printed, marked as such.
+    pub(crate) fn write_background(&self, id: BackgroundId, stream: Stream, bytes: &[u8]) {
+        self.with(|writer| {
+            writer.speak(|core, ready| {
+                core.push_background(id, stream, bytes, clock::wall(), ready);
+            });
+        });
+    }
+
+    /// Says that nobody of this step is left who could.
+    pub(crate) fn end_background(&self, id: BackgroundId) {
+        self.with(|writer| {
+            writer.speak(|core, ready| core.end_background(id, clock::wall(), ready));
+        });
+    }
+
     /// How much is stored. What comes later in the log comes after it.
     pub(crate) fn stored(&self) -> LogOffset {
         LogOffset::START.advance(self.lock().bytes)
@@ -173,6 +206,13 @@ impl LogWriter {
     pub(crate) fn end(&self, end: End) {
         self.with(|writer| {
             writer.core.flush(clock::wall(), &mut writer.ready);
+            writer.speak(|core, ready| core.finish(clock::wall(), ready));
+            let missing = writer.background_dropped;
+            if missing > 0 {
+                writer.note_background(&format!(
+                    "[{missing} bytes of background processes were not stored]"
+                ));
+            }
             writer.ending = true;
         });
         self.lock().ended = true;
@@ -204,6 +244,31 @@ impl LogWriter {
 }
 
 impl Writer {
+    /// Lets those in the background speak, as long as there is room for them.
+    fn speak(&mut self, say: impl FnOnce(&mut JobLog, &mut Vec<u8>)) {
+        let before = self.ready.len();
+        say(&mut self.core, &mut self.ready);
+        let said = (self.ready.len() - before) as u64;
+        if said == 0 {
+            return;
+        }
+        if self.background_dropped == 0 && self.background_bytes + said <= self.background_bytes_max
+        {
+            self.background_bytes += said;
+            return;
+        }
+        self.ready.truncate(before);
+        if self.background_dropped == 0 {
+            self.note_background("[what background processes write from here on is not stored]");
+        }
+        self.background_dropped += said;
+    }
+
+    fn note_background(&mut self, text: &str) {
+        self.core
+            .note_background(text, clock::wall(), &mut self.ready);
+    }
+
     /// Moves ready lines to the file. Returns whether the stored length grew.
     fn store(&mut self, file: &File) -> bool {
         let before = self.bytes;
@@ -323,6 +388,9 @@ mod tests {
             ready: Vec::new(),
             bytes: 0,
             dropped: 0,
+            background_bytes: 0,
+            background_dropped: 0,
+            background_bytes_max: BACKGROUND_BYTES_MAX,
             bytes_max,
             ending: false,
             ended: false,
@@ -352,6 +420,33 @@ mod tests {
         );
         assert!(stored.ends_with("kept\n"), "{stored}");
         assert_eq!(stored.len() as u64, writer.bytes);
+    }
+
+    #[tokio::test]
+    async fn a_runaway_in_the_background_has_a_room_of_its_own_and_the_steps_keep_theirs() {
+        let (writer, reader, _dir) = log(&[]);
+        writer.lock().background_bytes_max = 1000;
+        let runaway = writer.begin_background("server");
+        writer.write(Stream::Err, b"half a ");
+        for _ in 0..100 {
+            writer.write_background(runaway, Stream::Out, &[b'x'; 99]);
+            writer.write_background(runaway, Stream::Out, b"\n");
+        }
+        writer.write(Stream::Err, b"line\n");
+        writer.end_background(runaway);
+        writer.end(End::Complete);
+        let stored = String::from_utf8(read(&reader, 0).await.unwrap()).unwrap();
+        let lines: Vec<&str> = stored.lines().map(|line| &line[28..]).collect();
+        let line = format!("01O [background server] {}", "x".repeat(99));
+        assert_eq!(lines[..6], [line.as_str(); 6]);
+        assert_eq!(
+            lines[6..],
+            [
+                "01E [what background processes write from here on is not stored]",
+                "00E half a line",
+                "01E [14288 bytes of background processes were not stored]",
+            ]
+        );
     }
 
     #[test]

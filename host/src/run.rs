@@ -9,6 +9,7 @@
 //! `jobs::driver`. Leaves: [`exec`] uses `process`; [`builtin`] uses `sandbox`, and by way of [`programs`]
 //! `process`.
 
+mod background;
 mod builtin;
 pub(crate) mod containment;
 mod environment;
@@ -18,6 +19,7 @@ mod functions;
 mod outputs;
 mod programs;
 mod progress;
+pub(crate) mod room;
 mod scope;
 pub(crate) mod workspace;
 
@@ -37,6 +39,7 @@ use stephost_steps::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::config::Background;
 use crate::logfile::LogWriter;
 
 pub(crate) use builtin::spec_of_signature;
@@ -91,7 +94,9 @@ pub(crate) struct JobContext {
     /// Whether error texts may quote lines that a step wrote (CI_STEPS_DEBUG).
     pub(crate) quote_lines: bool,
     pub(crate) stop: watch::Receiver<StopLevel>,
-    /// Processes that outlived their step on purpose; the job's end is theirs.
+    /// What becomes of processes that outlive their step.
+    pub(crate) background: Background,
+    /// Those of them that are kept; the job's end is theirs.
     pub(crate) leftovers: Mutex<Vec<Leftovers>>,
     /// Who looks on, if somebody does.
     pub(crate) watcher: Option<watch::Sender<Walk>>,

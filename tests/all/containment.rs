@@ -1,4 +1,8 @@
-//! Nobody outlives his step, whatever he does (design D15; the kinds and numbers are those of docs/containment.md).
+//! Nobody outlives his step, whatever he does (design D15; the kinds are those of docs/containment.md, `scenario_NN` is number NN of its list).
+
+mod crowd;
+mod races;
+mod stops;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,12 +13,13 @@ use rustix::process::{Pid, Signal, geteuid};
 use stephost_tests::{Host, Options, block_on, installed_program, program, step_test};
 
 /// One of each.
-const KINDS: &str = "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
+pub(super) const KINDS: &str =
+    "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
 /// How long the processes of a host that was killed may live on.
 const AFTERLIFE: Duration = Duration::from_secs(10);
 
 /// A job of one exec step with the whole zoo, whose processes carry `tag`.
-fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
+pub(super) fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
     let kinds: String = kinds.split(' ').map(|kind| format!(", {kind}")).collect();
     format!(
         "exec: {{command: [\"{}\", \"{tag}\"{kinds}]}}",
@@ -22,22 +27,22 @@ fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
     )
 }
 
-fn built_zoo() -> &'static Path {
+pub(super) fn built_zoo() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_zoo"))
 }
 
-fn exec(script: &str) -> String {
+pub(super) fn exec(script: &str) -> String {
     format!("exec: {{command: [sh, -c, '{script}']}}")
 }
 
 /// A word that no other test's processes have on their command line.
-fn tag(host: &Host, name: &str) -> String {
+pub(super) fn tag(host: &Host, name: &str) -> String {
     let temp = host.temp().file_name().unwrap_or_default();
     format!("zoo-{name}-{}", temp.to_string_lossy())
 }
 
 /// Live processes of the host's jobs: by the mark in their environment, and by the tag for those who cleared it.
-fn alive(host: &Host, tag: &str) -> Vec<String> {
+pub(super) fn alive(host: &Host, tag: &str) -> Vec<String> {
     let mut found = host.survivors();
     found.extend(pids(tag).iter().map(|pid| format!("{pid:?} of the zoo")));
     found
@@ -47,7 +52,7 @@ fn nobody() -> Vec<String> {
     Vec::new()
 }
 
-step_test!(a_cancelled_step_leaves_nobody, |host| {
+step_test!(scenario_05_a_cancelled_step_leaves_nobody, |host| {
     for round in 0..3 {
         let tag = tag(host, &round.to_string());
         let job = host
@@ -69,7 +74,7 @@ step_test!(a_cancelled_step_leaves_nobody, |host| {
 });
 
 step_test!(
-    a_step_that_ends_by_itself_keeps_its_children_until_the_job_is_over,
+    scenario_05_a_step_that_ends_by_itself_keeps_its_children_until_the_job_is_over,
     |host| {
         let tag = tag(host, "kept");
         host.gate("gate");
@@ -141,7 +146,7 @@ step_test!(
 );
 
 /// Waits until nobody is left of a host that had no time to see to it.
-async fn all_gone(host: &Host, tag: &str) {
+pub(super) async fn all_gone(host: &Host, tag: &str) {
     // Strangers' ends are no event for us, so this is polled.
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     let killed = Instant::now();
@@ -152,7 +157,7 @@ async fn all_gone(host: &Host, tag: &str) {
 }
 
 #[test]
-fn a_host_that_is_killed_leaves_nobody() {
+fn scenario_14_a_host_that_is_killed_leaves_nobody() {
     block_on(async {
         for round in 0..3 {
             let host = Host::start(Options::default()).await;
@@ -167,7 +172,7 @@ fn a_host_that_is_killed_leaves_nobody() {
 }
 
 #[test]
-fn a_host_that_is_killed_while_a_supervisor_sleeps_leaves_nobody() {
+fn scenario_14_a_host_that_is_killed_while_a_supervisor_sleeps_leaves_nobody() {
     block_on(async {
         let host = Host::start(Options::default()).await;
         let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
@@ -218,7 +223,7 @@ fn an_ordinary_user_leaves_nobody_either() {
 }
 
 #[test]
-fn who_belongs_to_another_user_is_named_and_holds_nobody_up() {
+fn scenario_18_who_belongs_to_another_user_is_named_and_holds_nobody_up() {
     if !geteuid().is_root() {
         return; // only root can make another user's process
     }
@@ -263,7 +268,7 @@ fn who_belongs_to_another_user_is_named_and_holds_nobody_up() {
 }
 
 /// Live processes with this tag on their command line; a dead one has none.
-fn pids(tag: &str) -> Vec<Pid> {
+pub(super) fn pids(tag: &str) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
     let tagged = processes.filter(|process| {
         let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
@@ -276,7 +281,7 @@ fn pids(tag: &str) -> Vec<Pid> {
 }
 
 /// A copy that everybody may run.
-fn copied(room: &Path, program: &Path, name: &str) -> std::path::PathBuf {
+pub(super) fn copied(room: &Path, program: &Path, name: &str) -> std::path::PathBuf {
     let everybody = || fs::Permissions::from_mode(0o755);
     let copy = room.join(name);
     fs::copy(program, &copy).expect("a program can be copied");
@@ -286,7 +291,7 @@ fn copied(room: &Path, program: &Path, name: &str) -> std::path::PathBuf {
 }
 
 step_test!(
-    a_step_that_kills_its_supervisor_ends_with_all_it_has,
+    scenario_15_a_step_that_kills_its_supervisor_ends_with_all_it_has,
     |host| {
         let tag = tag(host, "killer");
         host.file(
@@ -312,14 +317,17 @@ step_test!(
     }
 );
 
-step_test!(a_step_that_stops_its_supervisor_gains_nothing, |host| {
-    let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
-    let job = host.job(&exec(script)).grace_ms(300).start().await;
-    job.wait_for("stopped").await;
-    job.cancel().await;
-    job.ended().await.is_cancelled();
-    assert_eq!(host.survivors(), nobody());
-});
+step_test!(
+    scenario_16_a_step_that_stops_its_supervisor_gains_nothing,
+    |host| {
+        let script = "setsid sleep 60 & kill -STOP $PPID; echo stopped; sleep 60";
+        let job = host.job(&exec(script)).grace_ms(300).start().await;
+        job.wait_for("stopped").await;
+        job.cancel().await;
+        job.ended().await.is_cancelled();
+        assert_eq!(host.survivors(), nobody());
+    }
+);
 
 step_test!(signals_to_its_parent_change_nothing_for_a_step, |host| {
     let script = "for signal in TERM INT HUP QUIT USR1 PIPE ALRM CHLD; do kill -$signal $PPID; done; echo still here; exit 3";

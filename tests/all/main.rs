@@ -2,6 +2,7 @@
 
 mod about;
 mod author;
+mod background;
 mod builtins;
 mod check;
 mod containment;
@@ -12,6 +13,7 @@ mod hostile;
 mod hosting;
 mod json;
 mod language;
+mod layers;
 mod life;
 mod local;
 mod logs;

@@ -45,7 +45,7 @@ struct Show {
     ending: (State, Option<Kind>),
 }
 
-const SHOWS: [Show; 7] = [
+const SHOWS: [Show; 8] = [
     Show {
         title: "native steps: inputs, outputs and exports flow from step to step",
         steps: r#"
@@ -141,7 +141,28 @@ run:
         timeout: Some(Duration::from_millis(700)),
         ending: (State::Cancelled, Some(Kind::Timeout)),
     },
+    Show {
+        title: "a step that leaves processes behind: the job may use them, and nobody outlives it",
+        steps: r#"
+run:
+  - name: leave
+    script: |
+      (setsid sh -c 'echo "left: a daemon $$"; exec sleep 60 </dev/null >/dev/null 2>&1' &)
+      setsid sh -c 'echo "left: a child in a session of its own $$"; exec sleep 60' &
+      sh -c 'echo "left: a stopped child $$"; kill -STOP $$' &
+  - name: use
+    script: echo "the next step runs, and they are there"
+"#,
+        cancel: Cancel::Never,
+        timeout: None,
+        ending: (State::Success, None),
+    },
 ];
+
+/// What the steps of a show say of a process that they leave, before its name and its number.
+const LEFT: &str = "left: ";
+/// How many they are, all together.
+const LEFT_COUNT: usize = 3;
 
 /// The policy under which the demo runs: the shipped one, and rules for the guests of the tests.
 const POLICY: &str = concat!(
@@ -177,11 +198,13 @@ async fn show_all(program: &Path) -> anyhow::Result<()> {
     let mut host = start(program, &socket).await?;
     let client = Client::connect(&socket).await?;
     let mut endings = Vec::new();
+    let mut left = Vec::new();
     for (index, show) in SHOWS.iter().enumerate() {
-        endings.push(run(&client, index + 1, show).await?);
+        endings.push(run(&client, index + 1, show, &mut left).await?);
     }
     end(&mut host).await?;
     print_table(&endings);
+    print_left(&left)?;
     for (show, status) in SHOWS.iter().zip(&endings) {
         let found = (status.state, status.kind);
         ensure!(
@@ -236,7 +259,32 @@ async fn end(host: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run(client: &Client, number: usize, show: &Show) -> anyhow::Result<JobStatus> {
+/// A process that a step left, and whether it lived when its job was over.
+struct Left {
+    name: String,
+    pid: u32,
+    lives: bool,
+}
+
+impl Left {
+    /// What a line of a log says of one, if it does. Whether it lives is asked later.
+    fn parse(line: &str) -> Option<Left> {
+        let (_, said) = line.split_once(LEFT)?;
+        let (name, pid) = said.trim_end().rsplit_once(' ')?;
+        Some(Left {
+            name: name.to_owned(),
+            pid: pid.parse().ok()?,
+            lives: true,
+        })
+    }
+}
+
+async fn run(
+    client: &Client,
+    number: usize,
+    show: &Show,
+    left: &mut Vec<Left>,
+) -> anyhow::Result<JobStatus> {
     anstream::println!("\n{TITLE}{number}. {}{TITLE:#}", show.title);
     anstream::println!("{FAINT}{}{FAINT:#}", show.steps.trim());
     let id = format!("demo-{number}");
@@ -267,14 +315,19 @@ async fn run(client: &Client, number: usize, show: &Show) -> anyhow::Result<JobS
         Cancel::Never => None,
         Cancel::After(text) => Some(text),
     };
+    let before = left.len();
     while let Some(piece) = log.next().await? {
         let text = print_piece(&piece)?;
+        left.extend(text.lines().filter_map(Left::parse));
         if waiting.is_some_and(|awaited| text.lines().any(|line| line == awaited)) {
             client.cancel(&id).await?;
             waiting = None;
         }
     }
     let status = client.status(&id).await?;
+    for process in &mut left[before..] {
+        process.lives = Path::new("/proc").join(process.pid.to_string()).exists();
+    }
     print_ending(&status);
     client.close(&id).await?;
     Ok(status)
@@ -324,6 +377,28 @@ fn print_table(endings: &[JobStatus]) {
         ]);
     }
     println!("\n{table}");
+}
+
+/// Who was left, and that he is gone.
+fn print_left(left: &[Left]) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["left by a step", "process", "when its job was over"]);
+    for Left { name, pid, lives } in left {
+        let fate = if *lives { "ALIVE" } else { "gone" };
+        table.add_row([name.clone(), pid.to_string(), fate.to_owned()]);
+    }
+    println!("\n{table}");
+    ensure!(
+        left.len() == LEFT_COUNT,
+        "{} processes were left, not {LEFT_COUNT}",
+        left.len()
+    );
+    ensure!(
+        left.iter().all(|process| !process.lives),
+        "somebody outlived his job"
+    );
+    Ok(())
 }
 
 fn state_word(state: State) -> &'static str {

@@ -1,7 +1,8 @@
 //! `cargo xtask VERB`: the project's own commands.
 //!
 //! Owns how the project is built, tested, shown and measured: [`demo`] runs the main job, [`mod@test`] is the
-//! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@dist`] makes and checks
+//! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@mutate`] breaks
+//! what the tests must notice, [`mod@dist`] makes and checks
 //! the release archive. Needs git, a C compiler and
 //! rustup; adds the targets it needs by itself. Never installs system packages.
 
@@ -11,6 +12,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod dist;
+mod mutate;
 mod test;
 mod tidy;
 
@@ -24,9 +26,12 @@ Usage: cargo xtask VERB
           everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too
   tidy    what no compiler checks: directions, headers, names, links
   bench NAME [--json]
-          what jobs cost in the host, or steps in its sandbox, against floors of the same run
+          what jobs cost in the host, steps in its sandbox, and containment, against floors of the same run;
+          process takes --runs N: how often everything is tried that could survive
   bench --write [NAME…]
           the same of all of them, or of these, into docs/SPECIFICATION.md
+  mutate [NAME...]
+          what breaks containment is noticed: which test turns red by which change; takes minutes
   dist [--check]
           the release archive, in target/dist; with --check, whether it works
 
@@ -39,7 +44,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     if let (Some(surplus), true) = (
         rest.first(),
-        !matches!(verb.as_deref(), Some("bench" | "dist" | "test")),
+        !matches!(verb.as_deref(), Some("bench" | "dist" | "mutate" | "test")),
     ) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
         return ExitCode::from(2);
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::demo(),
         Some("test") => test::test(&rest),
         Some("bench") => bench::bench(&rest),
+        Some("mutate") => mutate::mutate(&rest),
         Some("dist") => dist::dist(&rest),
         Some("tidy") => tidy::tidy(&cargo::root()),
         Some("help" | "-h" | "--help") => {

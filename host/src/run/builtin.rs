@@ -170,7 +170,7 @@ impl JobContext {
             denials: programs.denials(),
         };
         for leftovers in programs.finish().await {
-            self.keep(leftovers);
+            self.outlived(step, leftovers).await;
         }
         self.log.flush();
         let (outputs, exports) = self.ending(ending, told)?;

@@ -6,33 +6,19 @@ use std::time::Duration;
 
 use stephost_job::Ending;
 use stephost_joblog::Stream;
-use stephost_process::{Exit, Leftovers, Mechanism, Output, Plan, Report, Stopper};
+use stephost_process::{Exit, Mechanism, Plan, Report, Stopper};
 use stephost_steps::{Env, Exec, Outputs as DeclaredOutputs, Spec};
 use tokio::time::Instant;
 
+use super::background::{self, StepOutput};
 use super::scope::StepScope;
 use super::workspace::{WorkFile, Workspace};
 use super::{
     Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env, outputs,
 };
-use crate::logfile::LogWriter;
 
-/// Said when a program's output does not end with it.
-pub(super) const BACKGROUND: &str =
-    "a background process still holds the step's output; the step does not wait for it";
-
-/// What a program prints goes into the job's log.
-pub(super) struct StepOutput(pub(super) Arc<LogWriter>);
-
-impl Output for StepOutput {
-    fn write(&self, stream: stephost_process::Stream, bytes: &[u8]) {
-        let stream = match stream {
-            stephost_process::Stream::Out => Stream::Out,
-            stephost_process::Stream::Err => Stream::Err,
-        };
-        self.0.write(stream, bytes);
-    }
-}
+/// How the kernel kills.
+const KILL: i32 = 9;
 
 /// A program and where it runs, expanded.
 struct Command {
@@ -142,7 +128,7 @@ impl JobContext {
             env: environment.for_process(),
             work_dir,
         };
-        let output = Arc::new(StepOutput(Arc::clone(&self.log)));
+        let output = Arc::new(StepOutput::new(&self.log, name));
         let running = tokio::select! {
             started = self.supervisors.start(plan, output) => {
                 started.map_err(|error| Halt::failed(format!("exec: {error}")))?
@@ -163,7 +149,7 @@ impl JobContext {
         if let Some(line) = containment::line(&report.trace) {
             self.log.line(Stream::Err, &line);
         }
-        self.judge(report)
+        self.judge(name, report).await
     }
 
     /// Waits for the kill.
@@ -209,13 +195,12 @@ impl JobContext {
         }
     }
 
-    fn judge(&self, report: Report) -> Result<(), Halt> {
-        if is_held(&report) {
-            self.log.line(Stream::Err, BACKGROUND);
-        }
+    async fn judge(&self, name: &str, report: Report) -> Result<(), Halt> {
+        background::note_if_held(&self.log, &report);
         if let Some(leftovers) = report.leftovers {
-            self.keep(leftovers);
+            self.outlived(name, leftovers).await;
         }
+        let out_of_memory = containment::out_of_memory(&report.trace);
         let is_lost = report.trace.mechanism == Mechanism::Host;
         let ending = match report.exit {
             Exit::LOST if is_lost => Ending::Failed {
@@ -229,6 +214,10 @@ impl JobContext {
             Exit::Code(code) => Ending::Failed {
                 message: "exec".to_owned(),
                 exit_status: Some(code),
+            },
+            Exit::Signal(KILL) if !report.killed && out_of_memory.is_some() => Ending::Failed {
+                message: format!("exec: {}", out_of_memory.unwrap_or_default()),
+                exit_status: Some(128 + KILL),
             },
             Exit::Signal(_) | Exit::Dumped(_) => Ending::Failed {
                 message: format!("exec: {}", report.exit),
@@ -267,11 +256,4 @@ impl JobContext {
         environment.export(exports);
         Ok(())
     }
-}
-
-/// Whether a process of the step still holds its output. Held by nobody of the step means: for a moment, by a
-/// child of the host that has not become another program yet; that does not count.
-pub(super) fn is_held(report: &Report) -> bool {
-    let members = report.leftovers.as_ref().map_or(0, Leftovers::processes);
-    report.background > 0 && members > 0
 }

@@ -6,7 +6,7 @@
 //! gets the step's environment and what its builtin changed, the job's directory, and nothing on its input; it writes
 //! into the job's log. It ends with its step: politely when the step is asked to stop, at once when the step is killed
 //! or its builtin has ended, and [`StepPrograms::finish`] waits until it has. What it leaves in the background on
-//! purpose is kept for the job, like that of an exec step. Each start, and each refusal, is one line of the audit trail.
+//! purpose outlives the builtin's step as that of an exec step does. Each start, and each refusal, is one line of the audit trail.
 //!
 //! Never: judges an ending (that is the builtin's work), or logs an argument or a variable.
 
@@ -26,9 +26,9 @@ use stephost_sandbox as sandbox;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::background::{self, StepOutput};
 use super::builtin::audit;
 use super::environment::name_fault;
-use super::exec::{self, BACKGROUND, StepOutput};
 use super::workspace::{ProgramFile, Workspace};
 use super::{Environment, JobContext, StopLevel, containment};
 use crate::logfile::LogWriter;
@@ -124,7 +124,7 @@ impl StepPrograms {
 
     /// Waits for the end of those that the guest has left, who are killed. The guest must have ended.
     ///
-    /// Returns what lives on until the job is over.
+    /// Returns what lives on.
     pub(super) async fn finish(self) -> Vec<Leftovers> {
         // A guest that could not be ended still holds its programs; they end with it, or here.
         self.stop_at_once();
@@ -258,7 +258,7 @@ impl Step {
             env: self.environment(environment)?,
             work_dir: self.work_dir.clone(),
         };
-        let output = Arc::new(StepOutput(Arc::clone(&self.log)));
+        let output = Arc::new(StepOutput::new(&self.log, &self.name));
         let supervisors = self.supervisors.clone();
         // Whoever stops waiting leaves nothing: the task ends by itself, and what it started is dropped.
         let started = self
@@ -344,10 +344,7 @@ impl Step {
 
     /// Takes note of an end, and returns what a guest may know of it.
     fn settle(&self, report: Report) -> sandbox::Exit {
-        let background = exec::is_held(&report);
-        if background {
-            self.log.line(Stream::Err, BACKGROUND);
-        }
+        let background = background::note_if_held(&self.log, &report);
         self.log.flush();
         containment::record(&self.name, &report);
         if let Some(line) = containment::line(&report.trace) {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::Signal;
-use stephost_tests::{Client, State, block_on, blocks, installed_program, program, run_program};
+use stephost_tests::{
+    Client, Request, State, block_on, blocks, installed_program, program, run_program, text_of,
+};
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
@@ -14,19 +16,19 @@ use tokio::process::Command;
 use super::{Running, directory, read, run_job, spawn, start, text};
 
 /// Where a daemon of these tests is started, and what it tells systemd.
-struct Place {
-    dir: TempDir,
+pub(super) struct Place {
+    pub(super) dir: TempDir,
     notices: UnixDatagram,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let dir = directory();
         let notices = UnixDatagram::bind(dir.path().join("notify")).expect("a socket can be made");
         Place { dir, notices }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -36,14 +38,14 @@ impl Place {
         path
     }
 
-    fn serve(&self, arguments: &[&str]) -> Running {
+    pub(super) fn serve(&self, arguments: &[&str]) -> Running {
         let arguments: Vec<&str> = [&["serve"], arguments].concat();
         let notify = self.path("notify");
         start(&self.dir, &arguments, &[("NOTIFY_SOCKET", text(&notify))])
     }
 
     /// The next thing that systemd is told; the others are passed over.
-    async fn told(&self, words: &str) {
+    pub(super) async fn told(&self, words: &str) {
         let mut message = [0; 256];
         loop {
             let length = self
@@ -58,7 +60,7 @@ impl Place {
         }
     }
 
-    async fn client(&self, socket: &str) -> Client {
+    pub(super) async fn client(&self, socket: &str) -> Client {
         Client::connect(&self.path(socket))
             .await
             .expect("it listens")
@@ -252,7 +254,7 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
     let place = Place::new();
     let config = place.write(
         "config.toml",
-        "# ours\nsocket = \"/run/stephost/steps.sock\"\ndrain-timeout = \"90s\"\n",
+        "# ours\nsocket = \"/run/stephost/steps.sock\"\ndrain-timeout = \"90s\"\njob-processes-max = 200\n",
     );
     let shown = async |more: &[&str]| {
         let arguments = [&["config", "show", "--config", text(&config)], more].concat();
@@ -264,14 +266,71 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
         socket = "/run/stephost/steps.sock"  # "config.toml" line 2
         # log-file = (stderr)  # default
         drain-timeout = "1m 30s"  # "config.toml" line 3
+        background = "keep"  # default
         # policy = (that of the program)  # default
         # builtins = (that of the program)  # default
+        # job-memory-max = (no limit)  # default
+        job-processes-max = 200  # "config.toml" line 4
     "#]]
     .assert_eq(&shown(&["--origin"]).await);
     let plain = shown(&[]).await;
     let again = place.write("again.toml", &plain);
     let done = run_program(&["config", "show", "--config", text(&again)], &[]).await;
     assert_eq!(done.out, plain);
+}
+
+/// The third that there could be, to leave it alive for ever, is not offered.
+#[test]
+fn scenario_11_an_operator_may_have_everybody_killed_at_the_end_of_his_step() {
+    block_on(async {
+        for (given, lives) in [("keep", true), ("kill", false)] {
+            let place = Place::new();
+            let config = format!("socket = \"s\"\nbackground = \"{given}\"\n");
+            let config = place.write("config.toml", &config);
+            let mut daemon = place.serve(&["--config", text(&config)]);
+            place.told("READY=1").await;
+            let client = place.client("s").await;
+            let leaving = "setsid sleep 15 & sleep 15 >/dev/null 2>&1 & echo $! >left";
+            let exec = format!("{{}}\n---\nexec: {{command: [sh, -c, '{leaving}']}}\n");
+            std::fs::create_dir(place.path("leaves")).expect("a directory can be made");
+            place.write("leaves/func.yml", &exec);
+            for step in ["step: ./leaves".to_owned(), format!("script: '{leaving}'")] {
+                let sees = "if kill -0 $(cat left); then echo it lives; else echo it is gone; fi";
+                let run = format!(
+                    "{{}}\n---\nrun:\n- {{name: one, {step}}}\n- {{name: two, script: '{sees}'}}\n"
+                );
+                let request = Request {
+                    id: "job".to_owned(),
+                    steps: run,
+                    build_dir: text(place.dir.path()).to_owned(),
+                    ..Request::default()
+                };
+                let mut log = Vec::new();
+                let status = client
+                    .run_and_follow(request, |piece| log.extend_from_slice(piece))
+                    .await
+                    .expect("the daemon runs it");
+                let log = text_of(&log);
+                assert_eq!(status.state, State::Success, "{given}, {step}: {log}");
+                let (seen, not_seen) = match lives {
+                    true => ("it lives\n", "it is gone\n"),
+                    false => ("it is gone\n", "it lives\n"),
+                };
+                assert!(
+                    log.contains(seen) && !log.contains(not_seen),
+                    "{given}, {step}: {log}"
+                );
+                // At the end of the step or of the job.
+                assert_eq!(
+                    log.matches("step host: killed 2 processes\n").count(),
+                    1,
+                    "{given}, {step}: {log}"
+                );
+            }
+            daemon.signal(Signal::TERM);
+            assert_eq!(daemon.ended().await.code(), Some(0));
+        }
+    });
 }
 
 #[test]
@@ -324,6 +383,9 @@ fn the_units_start_the_program_as_it_is() {
     assert_eq!(line(&service, "Type"), "notify-reload");
     assert_eq!(line(&service, "Requires"), "stephost.socket");
     assert_eq!(line(&socket, "SocketUser"), line(&service, "User"));
+    // What a cgroup for each step needs.
+    assert_eq!(line(&service, "Delegate"), "yes");
+    assert!(!service.contains("ProtectControlGroups=yes"), "{service}");
     let command = line(&service, "ExecStart");
     let mut words = command.split_whitespace();
     assert_eq!(words.next(), Some("/usr/local/bin/stephost"));

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Promises: whatever the borders between writes, the stored text is the same (times and piece borders
-//! aside); no secret is stored; a reader that undoes the stamps gets both streams back, byte for byte
+//! aside); no secret is stored; what background processes of earlier steps say is marked ([`BackgroundId`]); a reader that undoes the stamps gets both streams back, byte for byte
 //! (contract 5.7). What waits is bounded: per stream less than the longest secret, and one line of 8 KiB.
 //! Never does: read a clock, touch a file, know a job. Time comes in, bytes go out.
 //! Called by: `host::logfile` (the shell around [`JobLog`]) and whoever shows a text to a client
@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod lines;
 mod mask;
 mod offset;
@@ -24,6 +25,7 @@ mod secrets;
 mod stamp;
 mod unstamp;
 
+pub use background::BackgroundId;
 pub use lines::JobLog;
 pub use mask::{MASK, Masker};
 pub use offset::{LogOffset, NegativeOffset};

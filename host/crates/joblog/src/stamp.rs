@@ -24,6 +24,9 @@ pub const HEADER_BYTES: usize = 32;
 /// that neither we nor a reader needs room for a line of any length (contract 5.7).
 pub const LINE_BYTES_MAX: usize = 8 * 1024;
 
+/// Stream number of everybody in the background; a step has number 0.
+const BACKGROUND: &[u8; 2] = b"01";
+
 const _: () = assert!(
     HEADER_BYTES < LINE_BYTES_MAX,
     "a header must leave room for text"
@@ -103,6 +106,29 @@ impl Stamper {
         }
     }
 
+    /// Appends one whole line of somebody in the background, in parts. A line of the step that was broken off does
+    /// not go on behind it: readers join a continuation to whatever its stream said last.
+    pub(crate) fn background_line(
+        &mut self,
+        stream: Stream,
+        parts: &[&[u8]],
+        now: SystemTime,
+        ready: &mut Vec<u8>,
+    ) {
+        let mut header = Header::new(self.times.text(now), stream);
+        header.0[28..30].copy_from_slice(BACKGROUND);
+        ready.extend_from_slice(&header.bytes(false));
+        for part in parts {
+            ready.extend_from_slice(part);
+        }
+        ready.push(b'\n');
+        let line = self.line(stream);
+        line.continues = false;
+        if let Some(flag) = line.unfinished.get_mut(HEADER_BYTES - 1) {
+            *flag = b' ';
+        }
+    }
+
     fn line(&mut self, stream: Stream) -> &mut Line {
         match stream {
             Stream::Out => &mut self.out,
@@ -159,7 +185,7 @@ impl Header {
     fn new(time: &[u8; TIME_BYTES], stream: Stream) -> Header {
         let mut bytes = [b' '; HEADER_BYTES];
         bytes[..TIME_BYTES].copy_from_slice(time);
-        // The number tells apart streams that a job multiplexes; a step has one pair, told apart by letter.
+        // The number tells apart streams that a job multiplexes; the steps have one pair, told apart by letter.
         bytes[28..30].copy_from_slice(b"00");
         bytes[30] = stream.letter();
         Header(bytes)

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{Trace, pump::Pump, running::Step};
 
@@ -33,11 +33,26 @@ impl Drop for Kept {
 
 /// The reader of pipes that were given up; it ends with its owner.
 #[derive(Debug)]
-struct Drain(JoinHandle<()>);
+struct Drain {
+    reader: JoinHandle<()>,
+    killed: Option<oneshot::Sender<()>>,
+}
+
+impl Drain {
+    /// Reads what those have written who were just killed.
+    async fn finish(mut self) {
+        if let Some(killed) = self.killed.take() {
+            // It may be at its end already.
+            let _ = killed.send(());
+        }
+        // A panic of the output in there was said where it happened; no step is left that it could fail.
+        let _ = (&mut self.reader).await;
+    }
+}
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        self.0.abort();
+        self.reader.abort();
     }
 }
 
@@ -45,8 +60,14 @@ impl Leftovers {
     /// Collects what is left: those who live on, and the pipes, if somebody holds one.
     pub(crate) fn collect(kept: Option<(Arc<Step>, usize)>, pump: Pump) -> Option<Leftovers> {
         let kept = kept.map(|(step, count)| Kept { step, count });
-        // Owned by the value that is returned here.
-        let drain = (pump.held() > 0).then(|| Drain(tokio::spawn(pump.run_to_nowhere())));
+        let drain = (pump.held() > 0).then(|| {
+            let (killed, hears) = oneshot::channel();
+            Drain {
+                // Owned by the value that is returned here.
+                reader: tokio::spawn(pump.run_late(hears)),
+                killed: Some(killed),
+            }
+        });
         (kept.is_some() || drain.is_some()).then_some(Leftovers { kept, drain })
     }
 
@@ -57,13 +78,16 @@ impl Leftovers {
 
     /// Kills the processes, waits until nobody is left (five seconds at most), and says what was done.
     ///
-    /// The pipes that were still read are closed.
+    /// What they had written is in the output then, and the pipes are closed.
     pub async fn kill(mut self) -> Trace {
         let trace = match &self.kept {
             Some(kept) => kept.step.end_kept().await,
             None => Trace::default(),
         };
-        drop(self.drain.take()); // last, so that nobody dies of a closed pipe before being counted
+        // Last, so that nobody dies of a closed pipe before being counted.
+        if let Some(drain) = self.drain.take() {
+            drain.finish().await;
+        }
         trace
     }
 }

@@ -35,7 +35,8 @@ pub(crate) async fn sweep() -> Swept {
     let mut pause = FIRST_PAUSE;
     let mut killed = 0;
     loop {
-        let mut orphans = orphans();
+        // Killed as they are met: who moves on has no time for it.
+        let mut orphans = kill_orphans();
         if orphans.is_empty() {
             return Swept {
                 killed,
@@ -55,9 +56,6 @@ pub(crate) async fn sweep() -> Swept {
         if Instant::now() >= give_up {
             let survivors = orphans.into_iter().filter_map(tree::survivor).collect();
             return Swept { killed, survivors };
-        }
-        for &orphan in &orphans {
-            kill(orphan);
         }
         pause = if killed > before {
             FIRST_PAUSE
@@ -87,8 +85,8 @@ pub(crate) fn reap_dead() {
     });
 }
 
-/// The host's children that it did not start. Their numbers are theirs until we reap them, and nobody else does.
-fn orphans() -> Vec<i32> {
+/// Kills the host's children that it did not start; returns them. Their numbers are theirs until we reap them, and nobody else does.
+fn kill_orphans() -> Vec<i32> {
     let Some(session) = tree::own().map(|own| own.session) else {
         return Vec::new(); // without /proc nobody can be told apart
     };
@@ -98,6 +96,7 @@ fn orphans() -> Vec<i32> {
             let is_orphan =
                 !is_own(child) && tree::stat(child).is_some_and(|stat| stat.session != session);
             if is_orphan {
+                kill(child);
                 orphans.push(child);
             }
         });

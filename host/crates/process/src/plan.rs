@@ -32,4 +32,9 @@ pub trait Output: Send + Sync + 'static {
     /// Called on a runtime thread with at most 64 KiB: it must not block for long. A slow `write` slows the step, whose pipe fills up.
     /// A panic in here kills the step's group and comes out of [`Running::ended`](crate::Running::ended).
     fn write(&self, stream: Stream, bytes: &[u8]);
+
+    /// Takes what processes write that outlived their step: as [`write`](Output::write), and from the [`Report`](crate::Report) on.
+    ///
+    /// The output is dropped when nobody can write any more.
+    fn write_late(&self, stream: Stream, bytes: &[u8]);
 }

@@ -18,6 +18,8 @@ use std::{
 use rustix::io::ioctl_fionread;
 use tokio::{
     net::unix::pipe::Receiver,
+    select,
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -58,6 +60,8 @@ thread_local! {
 pub(crate) struct Pump {
     pipes: Vec<Pipe>,
     output: Arc<dyn Output>,
+    /// The step is over: whoever writes outlived it.
+    late: bool,
     /// Which pipe is looked at first; alternates, so that a loud stream cannot hide the other.
     first: usize,
 }
@@ -114,6 +118,7 @@ impl Pump {
         Ok(Pump {
             pipes,
             output,
+            late: false,
             first: 0,
         })
     }
@@ -133,7 +138,7 @@ impl Pump {
     /// Reads everything that is in the pipes at this moment, asking the kernel and not the runtime, whose view may be late.
     /// After the leader's end this is everything that the leader wrote.
     pub(crate) fn read_what_is_there(&mut self) {
-        let output = &*self.output;
+        let (output, late) = (&*self.output, self.late);
         self.pipes.retain(|pipe| {
             // More than this came later: an endless writer must not keep us here.
             let there = ioctl_fionread(&pipe.end).unwrap_or(PIPE_BYTES_MAX);
@@ -143,7 +148,7 @@ impl Pump {
                     |chunk| Ok(rustix::io::read(&pipe.end, chunk)?),
                     |bytes| {
                         read_bytes += bytes.len() as u64;
-                        output.write(pipe.stream, bytes);
+                        give(output, late, pipe.stream, bytes);
                     },
                 ) {
                     Got::Bytes => {}
@@ -170,11 +175,24 @@ impl Pump {
         }
     }
 
-    /// Reads on to nowhere until all pipes are at their end: whoever holds one goes on writing and never sees a closed pipe.
-    pub(crate) async fn run_to_nowhere(mut self) {
-        self.output = Arc::new(Nowhere);
-        while !self.pipes.is_empty() {
-            self.turn().await;
+    /// Reads on after the step's report until all pipes are at their end: whoever holds one goes on writing and never sees a closed
+    /// pipe. After `killed`, whoever could write is gone: what is there is read, and then it is over.
+    pub(crate) async fn run_late(mut self, killed: oneshot::Receiver<()>) {
+        self.late = true;
+        let all_read = async {
+            while !self.pipes.is_empty() {
+                self.turn().await;
+            }
+        };
+        let killed = select! {
+            biased;
+            killed = killed => killed,
+            () = all_read => return,
+        };
+        // Let go of without a kill: its reader is on its way out too.
+        if killed.is_ok() {
+            self.read_what_is_there();
+            self.run_until_silent(Patience::Short).await;
         }
     }
 
@@ -195,7 +213,7 @@ impl Pump {
                     Ok(()) => read_chunk(
                         |chunk| pipe.end.try_read(chunk),
                         |bytes| {
-                            self.output.write(pipe.stream, bytes);
+                            give(&*self.output, self.late, pipe.stream, bytes);
                             read_bytes = bytes.len();
                         },
                     ),
@@ -235,10 +253,12 @@ fn read_chunk(read: impl Fn(&mut [u8]) -> io::Result<usize>, take: impl FnOnce(&
     got
 }
 
-struct Nowhere;
-
-impl Output for Nowhere {
-    fn write(&self, _: Stream, _: &[u8]) {}
+fn give(output: &dyn Output, late: bool, stream: Stream, bytes: &[u8]) {
+    if late {
+        output.write_late(stream, bytes);
+    } else {
+        output.write(stream, bytes);
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +272,14 @@ mod tests {
 
     use super::*;
 
+    struct Nowhere;
+
+    impl Output for Nowhere {
+        fn write(&self, _: Stream, _: &[u8]) {}
+
+        fn write_late(&self, _: Stream, _: &[u8]) {}
+    }
+
     /// Counts what it gets, and writes the same again while `echoes` says so.
     struct Echo {
         got: Mutex<usize>,
@@ -260,6 +288,10 @@ mod tests {
     }
 
     impl Output for Echo {
+        fn write_late(&self, stream: Stream, bytes: &[u8]) {
+            self.write(stream, bytes);
+        }
+
         fn write(&self, _: Stream, bytes: &[u8]) {
             *self.got.lock().unwrap_or_else(PoisonError::into_inner) += bytes.len();
             if self.echoes {
@@ -312,6 +344,21 @@ mod tests {
             "{got} bytes"
         );
         assert_eq!(pump.held(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_was_killed_is_read_to_the_last_byte_and_who_was_let_go_of_is_not() {
+        for (is_killed, expected) in [(true, 300_000), (false, 0)] {
+            let (pump, echo) = pump_holding(300_000, false);
+            let (killed, hears) = oneshot::channel();
+            if is_killed {
+                killed.send(()).unwrap();
+            } else {
+                drop(killed);
+            }
+            pump.run_late(hears).await;
+            assert_eq!(*echo.got.lock().unwrap(), expected);
+        }
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use stephost_process::JobLimits;
 use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CloseRequest, FollowLogsRequest, Job, RunRequest, StatusRequest, step_result,
@@ -62,7 +63,8 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
-    let (jobs, supervisors) = cli::jobs(functions).map_err(Failure::into_error)?;
+    let (jobs, hosting) = cli::jobs(functions, JobLimits::default(), config::Background::Keep)
+        .map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;
@@ -73,7 +75,7 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         server::serve(listener, jobs, drain_heard, Duration::ZERO),
         asking
     );
-    supervisors.close().await;
+    cli::close(&hosting).await;
     served.context("serving")?;
     took
 }

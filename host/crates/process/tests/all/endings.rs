@@ -5,7 +5,7 @@ use stephost_process::Exit;
 use crate::fixture::{begin, begin_in, left_by, run, shell, supervisors, within};
 
 #[tokio::test]
-async fn an_exit_code_is_reported_as_it_is() {
+async fn scenario_01_an_exit_code_is_reported_as_it_is() {
     for code in [0, 1, 3, 7, 126, 127, 128, 255] {
         let (report, _) = run(shell(&format!("exit {code}"))).await;
         assert_eq!(report.exit, Exit::Code(code), "exit {code}");
@@ -19,7 +19,7 @@ async fn an_exit_code_is_reported_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_signal_is_named_in_words() {
+async fn scenario_01_a_signal_is_named_in_words() {
     let table = [
         ("HUP", 1, "signal: hangup"),
         ("INT", 2, "signal: interrupt"),

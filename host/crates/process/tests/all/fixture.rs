@@ -17,7 +17,9 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use stephost_process::{Leftovers, Output, Plan, Report, Running, Stream, Supervisors};
+use stephost_process::{
+    Leftovers, Output, Plan, Report, Running, Stream, Supervisors, Surroundings,
+};
 use tokio::{sync::Notify, time::timeout};
 
 /// No test waits longer than this for anything.
@@ -54,6 +56,7 @@ pub(crate) fn shell_in(directory: &Path, script: &str) -> Plan {
 pub(crate) struct Recorder {
     out: Mutex<Vec<u8>>,
     err: Mutex<Vec<u8>>,
+    late: Mutex<Vec<u8>>,
     written: Notify,
 }
 
@@ -68,6 +71,25 @@ impl Recorder {
 
     pub(crate) fn out(&self) -> String {
         self.text(Stream::Out)
+    }
+
+    /// What was written on both streams by those who outlived their step.
+    pub(crate) fn late(&self) -> String {
+        String::from_utf8(self.late.lock().unwrap().clone()).expect("tests write UTF-8")
+    }
+
+    /// Waits until those who outlived their step have written `text`.
+    pub(crate) async fn hears_late(&self, text: &str) {
+        within(&format!("late {text:?}"), async {
+            loop {
+                let written = self.written.notified();
+                if self.late().contains(text) {
+                    return;
+                }
+                written.await;
+            }
+        })
+        .await
     }
 
     /// Waits for a whole line on stdout that begins with `start`; returns the rest of it.
@@ -99,11 +121,17 @@ impl Output for Recorder {
         self.of(stream).lock().unwrap().extend_from_slice(bytes);
         self.written.notify_waiters();
     }
+
+    fn write_late(&self, _: Stream, bytes: &[u8]) {
+        self.late.lock().unwrap().extend_from_slice(bytes);
+        self.written.notify_waiters();
+    }
 }
 
 /// Supervisors of a host of their own, in the runtime of this test.
 pub(crate) fn supervisors() -> Supervisors {
-    Supervisors::of_program(env!("CARGO_BIN_EXE_supervisor").into()).expect("a subreaper")
+    let program = env!("CARGO_BIN_EXE_supervisor").into();
+    Supervisors::of_program(program, Surroundings::default()).expect("a subreaper")
 }
 
 /// Starts `plan` in a host of its own.

@@ -72,7 +72,7 @@ async fn a_dropped_kill_is_still_a_kill() {
 }
 
 #[tokio::test]
-async fn who_left_the_group_is_found_and_ends_with_the_leftovers() {
+async fn scenario_05_who_left_the_group_is_found_and_ends_with_the_leftovers() {
     let (report, output) = run(shell(
         r#"setsid sleep 600 &
         until [ "$(cut -d " " -f 6 /proc/$!/stat)" = $! ]; do sleep 0.01; done

@@ -56,7 +56,7 @@ async fn a_closed_stream_does_not_stop_the_other() {
 }
 
 #[tokio::test]
-async fn a_held_pipe_neither_fails_nor_delays_a_step() {
+async fn scenario_10_a_held_pipe_neither_fails_nor_delays_a_step() {
     let began = Instant::now();
     let (report, output) = run(shell("sleep 600 & head -c 1048576 /dev/zero; exit 0")).await;
     assert!(report.exit.is_success(), "{report:?}");
@@ -76,7 +76,7 @@ async fn a_held_pipe_neither_fails_nor_delays_a_step() {
 }
 
 #[tokio::test]
-async fn an_endless_writer_in_the_background_is_left_to_itself() {
+async fn scenario_13_an_endless_writer_in_the_background_is_left_to_itself() {
     let (report, output) = run(shell(
         "(while :; do echo tick; done) & echo leader done >&2",
     ))
@@ -86,6 +86,7 @@ async fn an_endless_writer_in_the_background_is_left_to_itself() {
     assert_eq!(output.text(Stream::Err), "leader done\n");
     let leftovers = report.leftovers.expect("a process is left");
     let written = output.bytes(Stream::Out).len();
+    output.hears_late("tick").await;
     assert_eq!(
         within("the kill", leftovers.kill()).await.killed_processes,
         1
@@ -93,8 +94,12 @@ async fn an_endless_writer_in_the_background_is_left_to_itself() {
     assert_eq!(
         output.bytes(Stream::Out).len(),
         written,
-        "nothing is handed on after the report"
+        "what comes after the report is told apart"
     );
+    let late = output.late().len();
+    tokio::task::yield_now().await;
+    assert_eq!(output.late().len(), late, "nothing comes after the kill");
+    assert_eq!(Arc::strong_count(&output), 1, "nobody holds the output");
 }
 
 #[tokio::test]
@@ -142,12 +147,46 @@ async fn a_writer_that_was_given_up_never_sees_a_closed_pipe() {
     assert_eq!(&word, b"wrote\n");
 }
 
+#[tokio::test]
+async fn what_was_written_before_the_kill_is_not_lost() {
+    for round in 0..5 {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(
+            run(shell_in(scratch.path(), "mkfifo go back"))
+                .await
+                .0
+                .exit
+                .is_success()
+        );
+        let (report, output) = run(shell_in(
+            scratch.path(),
+            "(read word <go; head -c 300000 /dev/zero | tr '\\0' x; echo last words; echo wrote >back; sleep 600) & exit 0",
+        ))
+        .await;
+        let leftovers = report.leftovers.expect("a process is left");
+        std::fs::write(scratch.path().join("go"), "now\n").unwrap();
+        let back = scratch.path().join("back");
+        // Read in another thread, for this one reads the pipe.
+        let word = tokio::task::spawn_blocking(move || std::fs::read_to_string(back));
+        assert_eq!(
+            within("the writer", word).await.unwrap().unwrap(),
+            "wrote\n"
+        );
+        within("the kill", leftovers.kill()).await;
+        let late = output.late();
+        assert_eq!(late.len(), 300_011, "round {round}");
+        assert!(late.ends_with("last words\n"), "round {round}");
+    }
+}
+
 struct Broken;
 
 impl Output for Broken {
     fn write(&self, _: Stream, _: &[u8]) {
         panic!("the log is gone");
     }
+
+    fn write_late(&self, _: Stream, _: &[u8]) {}
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{env, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use stephost_process::{Exit, Plan, StartError};
 
-use crate::fixture::{Recorder, plan, run, shell, shell_in, supervisors};
+use crate::fixture::{Recorder, begin_in, plan, run, shell, shell_in, supervisors, within};
 
 /// A directory full of things that can or cannot be started. Written by a step and not by this process: another test's
 /// spawn could inherit the open file for a moment, and a file open for writing is not executed.
@@ -312,4 +312,18 @@ async fn a_zero_byte_is_refused_wherever_it_is() {
         assert_eq!(fails(plan).await.to_string(), text);
     }
     assert!(run(good).await.0.exit.is_success());
+}
+
+/// Neither the socket to the host nor the pipes of another step: whoever had one could keep the host's end from being seen.
+#[tokio::test]
+async fn a_step_has_three_descriptors_and_no_other() {
+    let supervisors = supervisors();
+    let text = "fd=3; while [ $fd -lt 64 ]; do [ ! -e /proc/$$/fd/$fd ] || echo $fd; fd=$((fd + 1)); done; echo end";
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(begin_in(&supervisors, shell("echo up; sleep 15")).await);
+        let (running, output) = begin_in(&supervisors, shell(text)).await;
+        assert!(within("the end", running.ended()).await.exit.is_success());
+        assert_eq!(output.out(), "end\n");
+    }
 }

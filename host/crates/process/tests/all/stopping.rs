@@ -3,7 +3,7 @@
 use stephost_process::Exit;
 use tokio::{select, task::yield_now};
 
-use crate::fixture::{Witness, begin, left_by, shell, within};
+use crate::fixture::{Witness, begin, left_by, shell, shell_in, within};
 
 /// A shell line that says "ready" and does nothing until it is told to end; `wait` lets a trap run at once.
 ///
@@ -11,7 +11,7 @@ use crate::fixture::{Witness, begin, left_by, shell, within};
 const IDLE: &str = "(echo ready; exec sleep 60) & wait";
 
 #[tokio::test]
-async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
+async fn scenario_02_a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
     for code in [3, 0] {
         let (running, output) =
             begin(shell(&format!("trap 'echo bye; exit {code}' TERM; {IDLE}"))).await;
@@ -28,7 +28,7 @@ async fn a_handler_for_term_decides_the_exit_and_the_stop_is_reported() {
 }
 
 #[tokio::test]
-async fn a_step_that_ignores_term_is_killed() {
+async fn scenario_03_a_step_that_ignores_term_is_killed() {
     let (running, output) = begin(shell(
         "trap '' TERM; echo ready; while :; do sleep 60; done",
     ))
@@ -68,7 +68,7 @@ async fn a_background_child_dies_with_the_group() {
 }
 
 #[tokio::test]
-async fn the_leaders_end_does_not_end_the_stop() {
+async fn scenario_04_the_leaders_end_does_not_end_the_stop() {
     // The child outlives its TERM, and says so when its leader is a zombie.
     let (running, output) = begin(shell(
         r#"leader=$$
@@ -101,9 +101,9 @@ async fn the_leaders_end_does_not_end_the_stop() {
 }
 
 #[tokio::test]
-async fn a_stopped_child_runs_its_handler_for_term() {
+async fn scenario_06_a_stopped_child_runs_its_handler_for_term() {
     // Without the first CONT the leader dies first, and HUP kills the orphaned stopped child before its handler ran.
-    for round in 0..5 {
+    for round in 0..20 {
         let (running, output) = begin(shell(
             r#"sh -c 'sleep 60 & trap "echo handled; exit 0" TERM; kill -STOP $$; wait' &
             child=$!
@@ -123,8 +123,69 @@ async fn a_stopped_child_runs_its_handler_for_term() {
     }
 }
 
+/// A job of a shell in a session of its own: when that shell dies while the job is stopped, the kernel sends HUP to the job.
 #[tokio::test]
-async fn a_second_stop_changes_nothing() {
+async fn scenario_06_a_stopped_job_of_another_session_runs_its_handler_for_term() {
+    let job = r#"sleep 60 & trap "echo handled; exit 0" TERM; kill -STOP $$; wait"#;
+    let session = r#"set -m; sh ./job & job=$!; set +m
+        i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i + 1)); done
+        until [ "$(cut -d " " -f 3 /proc/$job/stat)" = T ]; do sleep 0.01; done
+        echo stopped; exec sleep 60"#;
+    for round in 0..10 {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("job"), job).unwrap();
+        std::fs::write(scratch.path().join("session"), session).unwrap();
+        let script = "command -v bash >/dev/null || { echo no bash; exit; }; setsid bash ./session";
+        let (running, output) = begin(shell_in(scratch.path(), script)).await;
+        let first = output.line("").await;
+        if first == "no bash" {
+            eprintln!("skipped: there is no bash");
+            return;
+        }
+        running.stopper().terminate();
+        let report = within("the end", running.ended()).await;
+        assert!(
+            report.signalled && !report.killed,
+            "round {round}: {report:?}"
+        );
+        assert_eq!(output.out(), "stopped\nhandled\n", "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn scenario_08_who_moves_on_all_the_time_is_caught() {
+    // Each moves on as soon as it is there, all in sessions of their own.
+    let hop = "hop() { echo >>moves; if [ $1 -gt 0 ]; then hop $(($1 - 1)) & fi; }; hop 500\n";
+    for round in 0..3 {
+        let scratch = tempfile::tempdir().unwrap();
+        let program = scratch.path().join("hop");
+        std::fs::write(&program, hop).unwrap();
+        let (running, output) = begin(shell_in(
+            scratch.path(),
+            "i=0; while [ $i -lt 16 ]; do setsid sh ./hop & i=$((i + 1)); done
+            until [ $(wc -l <moves) -gt 200 ]; do sleep 0.01; done; echo moving; sleep 15",
+        ))
+        .await;
+        output.line("moving").await;
+        running.stopper().kill();
+        let report = within("the end", running.ended()).await;
+        assert!(
+            report.trace.survivors.is_empty(),
+            "round {round}: {report:?}"
+        );
+        let moves = || {
+            std::fs::metadata(scratch.path().join("moves"))
+                .unwrap()
+                .len()
+        };
+        let at_the_end = moves();
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        assert_eq!(moves(), at_the_end, "round {round}: somebody moves on");
+    }
+}
+
+#[tokio::test]
+async fn scenario_21_a_second_stop_changes_nothing() {
     let (running, output) = begin(shell(&format!(
         "trap 'echo asked' TERM; {IDLE}; while :; do sleep 60; done"
     )))
@@ -169,7 +230,7 @@ async fn a_step_that_had_ended_before_the_stop_was_not_signalled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_at_any_moment_gives_one_consistent_end() {
+async fn scenario_22_a_stop_at_any_moment_gives_one_consistent_end() {
     for round in 0..150 {
         let (running, _) = begin(shell("sleep 0.002; exit 7")).await;
         let stopper = running.stopper();

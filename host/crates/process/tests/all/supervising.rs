@@ -97,7 +97,7 @@ async fn the_report_says_what_was_done_and_used() {
 }
 
 #[tokio::test]
-async fn a_step_that_kills_its_supervisor_is_ended_by_the_host() {
+async fn scenario_15_a_step_that_kills_its_supervisor_is_ended_by_the_host() {
     let supervisors = supervisors();
     let scratch = tempfile::tempdir().unwrap();
     let script = "mkfifo gate; setsid sleep 60 & sleep 60 & echo child $!
@@ -131,7 +131,7 @@ async fn leftovers_whose_supervisor_is_killed_end_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_was_stopped_is_woken_by_a_stop() {
+async fn scenario_16_a_supervisor_that_was_stopped_is_woken_by_a_stop() {
     let supervisors = supervisors();
     let (running, output) = begin_in(
         &supervisors,
