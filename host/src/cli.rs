@@ -47,7 +47,7 @@ const HEALTH_DEFAULT: &str = "5s";
 #[command(
     name = "stephost",
     version,
-    about = "A step host for CI runners: builtin steps in a sandbox, native steps that leave nothing behind",
+    about = "A step host for CI runners: builtins in a sandbox, native steps contained",
     arg_required_else_help = true
 )]
 struct Arguments {
@@ -60,7 +60,7 @@ enum Command {
     /// What a CI runner calls inside a job's container
     #[command(subcommand, arg_required_else_help = true)]
     Steps(StepsCommand),
-    /// Run a function, a job of a .gitlab-ci.yml, or a component, on this machine
+    /// Run a function, a job of a .gitlab-ci.yml, or a component
     #[command(after_help = run::HELP)]
     Run(run::RunArguments),
     /// Listen for jobs, as a daemon of whoever operates this machine
@@ -71,14 +71,14 @@ enum Command {
     /// Show what the daemon is configured with
     #[command(subcommand, arg_required_else_help = true)]
     Config(daemon::ConfigCommand),
-    /// Say what a component takes, gives, imports and needs, without running a step
+    /// Say what a component takes, gives, imports and needs
     #[command(
         after_help = "Examples:\n  stephost inspect notes.wasm\n  stephost inspect notes.wasm --function release/notes"
     )]
     Inspect {
         /// The component
         file: PathBuf,
-        /// Also say what the policy in force gives it under this name
+        /// Also say what the policy gives it under this name
         #[arg(long, value_name = "DIR/NAME")]
         function: Option<String>,
         /// Print JSON
@@ -89,11 +89,11 @@ enum Command {
     New {
         /// Name of the step, and of the directory that is made
         name: String,
-        /// Depend on the SDK in this directory, instead of a copy in the project
+        /// Depend on the SDK in this directory, and not on a copy
         #[arg(long, value_name = "PATH")]
         sdk: Option<PathBuf>,
     },
-    /// Find everything that is wrong with functions and policies, without running anything
+    /// Find what is wrong with functions and policies; run nothing
     Check(check::CheckArguments),
     /// Say what a code such as S003 means, or list all of them
     Explain {
@@ -103,7 +103,7 @@ enum Command {
     /// Show and check what builtins may do
     #[command(subcommand, arg_required_else_help = true)]
     Policy(policy::PolicyCommand),
-    /// Look whether this machine can run jobs, what is contained here, and run one
+    /// Look whether this machine can run jobs, and run one
     #[command(
         after_help = "Exit codes: 0 jobs can be run, 1 something fails.\n\nExamples:\n  stephost doctor\n  stephost doctor --json"
     )]
@@ -155,7 +155,7 @@ enum StepsCommand {
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
     },
-    /// Copy this program to FILE, and what lies in its directory `<program>.d`
+    /// Copy this program to FILE, with what lies in `<program>.d`
     Bootstrap {
         /// Where to
         file: PathBuf,
@@ -167,13 +167,13 @@ struct ServeArguments {
     /// Socket to listen at
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Append the operator's log to this file; there is none otherwise
+    /// Append the log to this file [default: there is none]
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
-    /// How long running jobs may go on after SIGTERM
+    /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
-    /// Program to run once the first byte arrives on stdin; its exit code is ours
+    /// Program to run at the first byte on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
@@ -253,7 +253,12 @@ async fn close(hosting: &Hosting) {
 
 /// Writes a result. A reader that has seen enough is no failure.
 fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    written(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// What writing a result came to.
+fn written(done: std::io::Result<()>) -> Result<(), Failure> {
+    match done {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error)
             .context("writing the result")
             .map_err(Failure::cannot_create),
@@ -324,6 +329,23 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
+    }
+
+    /// Help is not wrapped, so it has to fit.
+    #[test]
+    fn help_fits_a_terminal_of_80_columns() {
+        use clap::CommandFactory as _;
+        fn look(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            for line in help.lines() {
+                let length = line.chars().count();
+                assert!(length <= 80, "{}: {length}: {line}", command.get_name());
+            }
+            command.get_subcommands_mut().for_each(look);
+        }
+        let mut command = Arguments::command();
+        command.build();
+        look(&mut command);
     }
 
     #[test]

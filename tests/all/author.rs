@@ -232,6 +232,10 @@ fn run_and_inspect_refuse_a_file_that_is_no_component() {
                 "{verb} {file}: {}",
                 text(&refused.stderr)
             );
+            if file == "x.wasm" {
+                let told = "error: x.wasm is no WebAssembly, which begins with \\0asm\n";
+                assert_eq!(text(&refused.stderr), told, "{verb}");
+            }
         }
     }
 }

@@ -723,7 +723,6 @@ fn what_is_no_regular_file_is_refused_with_a_sentence_and_never_waited_for() {
         error: gone␛[31m.yml does not exist
 
         error: /dev/zero cannot be read: not a regular file
-
     "#]]
     .assert_eq(&answer.err);
     assert_eq!((answer.code, answer.out.as_str()), (Some(65), ""));

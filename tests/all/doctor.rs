@@ -1,7 +1,8 @@
 //! `doctor`: what an operator learns about a machine, and that looking changes nothing.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use stephost_tests::{Installation, Program, block_on, program, run_program};
@@ -117,6 +118,74 @@ fn every_check_is_a_line_and_the_last_one_is_a_job() {
             0,
             "nothing is left, and no socket was made"
         );
+    });
+}
+
+/// What is different on every machine is `…`, and so is every number.
+#[test]
+fn a_report_looks_like_this() {
+    const OF_THE_MACHINE: [&str; 9] = [
+        "kernel",
+        "pidfd",
+        "pid-namespace",
+        "cgroup",
+        "page-maps",
+        "open-files",
+        "processes",
+        "containment",
+        "address-space",
+    ];
+    block_on(async {
+        let temp = directory();
+        let report = doctor(temp.path(), &[]).await;
+        let user = format!("stephost-{}", rustix::process::geteuid().as_raw());
+        let mut shown = String::new();
+        for line in report.out.lines() {
+            let (head, detail) = line.split_at(22);
+            let name = head.split_whitespace().nth(1).unwrap_or_default();
+            if OF_THE_MACHINE.contains(&name) {
+                shown.push_str(&format!("…{}…\n", &head[4..]));
+                continue;
+            }
+            let detail = detail
+                .replace(text(temp.path()), "TMPDIR")
+                .replace(&user, "stephost-USER");
+            let mut plain = String::new();
+            for word in detail.split(' ') {
+                let is_figure = word
+                    .trim_end_matches(':')
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'.');
+                let word = match word.split_once("sha256:") {
+                    Some((before, _)) => format!("{before}sha256:…"),
+                    None if is_figure => "…".to_owned(),
+                    None if word.ends_with("/bash") || word.ends_with("/sh") => "SHELL".to_owned(),
+                    None => word.to_owned(),
+                };
+                plain.push_str(&format!(" {word}"));
+            }
+            shown.push_str(&format!("{}{}\n", &head[..21], plain));
+        }
+        expect_test::expect![[r#"
+            …  kernel          …
+            ok    proc            /proc is there
+            …  pidfd           …
+            ok    subreaper       orphans of a step come back to its supervisor
+            …  pid-namespace   …
+            …  cgroup          …
+            …  page-maps       …
+            …  open-files      …
+            …  processes       …
+            ok    shell           scripts run in SHELL
+            ok    temp-dir        TMPDIR can be written
+            ok    socket          TMPDIR/stephost-USER/steps.sock is free
+            ok    policy          "shipped", shipped with this program, sha256:…
+            ok    own-builtins    none beside this program
+            …  containment     …
+            …  address-space   …
+            ok    sandbox         wasmtime … limits of memory, time and tables, a kill that nothing ignores, a fresh instance for each step; hello, script, script_legacy (compiled on first use)
+            ok    job             an exec step and a builtin, sent, followed and closed over a socket, took … ms
+        "#]].assert_eq(&shown);
     });
 }
 
@@ -295,5 +364,54 @@ fn little_address_space_is_told_and_jobs_run_all_the_same() {
         );
         assert!(detail.contains("a limit of 3906 MiB"), "{detail}");
         assert_eq!(line(&report, "job").0, "ok");
+    });
+}
+
+#[test]
+fn nobody_may_look_into_the_host_of_the_job() {
+    const NOBODY: u32 = 65_534;
+    block_on(async {
+        let dir = directory();
+        let copy = dir.path().join("copy");
+        let done = run_program(&["steps", "bootstrap", text(&copy)], &[]).await;
+        assert!(done.status.success(), "{done:?}");
+        // What a process that may not be looked into has in /proc is root's, so somebody else has to run it.
+        let user = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+            NOBODY
+        } else {
+            rustix::process::geteuid().as_raw()
+        };
+        // Its report waits in a pipe that is full, so that there is time to look.
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let usual = rustix::fs::fcntl_getfl(&writer).expect("a pipe has flags");
+        rustix::fs::fcntl_setfl(&writer, usual | rustix::fs::OFlags::NONBLOCK).expect("it can");
+        while rustix::io::write(&writer, &[0; 4096]).is_ok() {}
+        rustix::fs::fcntl_setfl(&writer, usual).expect("it can");
+        let mut command = Command::new(&copy);
+        command
+            .arg("doctor")
+            .env("TMPDIR", dir.path())
+            .current_dir(dir.path())
+            .stdout(writer)
+            .kill_on_drop(true);
+        if user == NOBODY {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let mut doctor = command.spawn().expect("the copy starts");
+        drop(command);
+        let place = format!("/proc/{}/environ", doctor.id().expect("it runs"));
+        let hidden = async {
+            while std::fs::metadata(&place).expect("it is there").uid() == user {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = hidden => {}
+            ended = doctor.wait() => panic!("it ended: {ended:?}"),
+            () = tokio::time::sleep(Duration::from_secs(60)) => panic!("others may look into it"),
+        }
+        drop(reader);
+        doctor.wait().await.expect("it ends");
     });
 }

@@ -358,6 +358,7 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
         ("gone", 65, "there is no gone"),
         ("gone.wasm", 65, "there is no gone.wasm"),
         ("gone#job", 65, "there is no gone#job"),
+        ("huge.wasm/x", 65, "looking at huge.wasm/x: Not a directory"),
         (
             "empty",
             65,

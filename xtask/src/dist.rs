@@ -1,12 +1,14 @@
 //! `cargo xtask dist [--check]`: the release archive, and the proof that what is in it works.
 //!
-//! Owns what is in an archive and how it is built: one static program with the machine code of its builtins, and what
-//! belongs to it. The same checkout gives the same archive on every machine with the same compilers: nothing in it tells
+//! Owns what is in an archive and how it is built: one static program with the machine code of its builtins, what
+//! belongs to it, and the licences of what it is linked of. The same checkout gives the same archive on every machine with the same compilers: nothing in it tells
 //! where or when it was built. Leaves everything in `target/dist`; [`mod@check`] looks at it.
 
 mod archive;
 mod bill;
 mod check;
+mod licences;
+mod linked;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,10 @@ use crate::cargo::{FEATURES, cargo, ensure_guest_target, ensure_target, root, ta
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Features of the program that is shipped.
 const SHIPPED_FEATURES: &str = "stephost/mimalloc";
+/// How C is compiled for musl where only the headers of glibc are. What C there is calls a handful of functions that look
+/// the same to a caller in both libraries, as long as the headers do not turn them into others: into `__isoc23_strtol` for
+/// newer standards, into `__memset_chk` for fortified programs, which some systems make by themselves.
+const HEADERS_OF_GLIBC: &str = "-std=gnu11 -U_FORTIFY_SOURCE";
 /// Completions: the shell, and what its users call the file.
 const COMPLETIONS: [(&str, &str); 5] = [
     ("bash", "stephost.bash"),
@@ -138,10 +144,12 @@ fn build(dist: &Dist) -> anyhow::Result<PathBuf> {
     if let Some(commit) = &commit {
         env.push(("STEPHOST_COMMIT", commit));
     }
-    let compiler = format!("CC_{}", target.replace('-', "_"));
-    if std::env::var_os(&compiler).is_none() && !is_on_path("musl-gcc") {
-        // What C there is calls a handful of functions that look the same to a caller in both libraries.
+    let of_target = |name: &str| format!("{name}_{}", target.replace('-', "_"));
+    let (compiler, flags_of_c) = (of_target("CC"), of_target("CFLAGS"));
+    let is_chosen = [&compiler, &flags_of_c].map(|name| std::env::var_os(name).is_some());
+    if is_chosen == [false, false] && !is_on_path("musl-gcc") {
         env.push((&compiler, Path::new("cc")));
+        env.push((&flags_of_c, Path::new(HEADERS_OF_GLIBC)));
     }
     cargo(
         &[
@@ -159,6 +167,9 @@ fn build(dist: &Dist) -> anyhow::Result<PathBuf> {
             &flags,
         ],
         &env,
+    )
+    .context(
+        "building the program; if a C function was not found, musl-gcc (musl-tools on Debian) compiles for musl itself",
     )?;
     Ok(target_dir().join(target).join("dist/stephost"))
 }
@@ -189,8 +200,10 @@ fn lay_out(dist: &Dist, built: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&man)?;
     let man = man.to_str().context("the checkout's path is no text")?;
     told(&program, &["man", man])?;
-    let bill = bill::bill(&dist.target, SHIPPED_FEATURES, &archive::sum(&program)?)?;
+    let linked = linked::Linked::ask(&dist.target, SHIPPED_FEATURES)?;
+    let bill = bill::bill(&linked, &archive::sum(&program)?)?;
     fs::write(dir.join("stephost.cdx.json"), bill)?;
+    licences::write(&linked, &dir).context("writing the licences of what is linked")?;
 
     let mut sums = String::new();
     for file in archive::files(&dir)? {

@@ -23,13 +23,15 @@ const HELP: &str = "\
 Usage: cargo xtask VERB
 
   demo    build the host, start it, and run jobs that show what it does
-  test [--windows] [--install]
-          everything that CI checks: formatting, tidiness, lints, tests, docs; with --windows, only native steps on
-          Windows, under Wine; with --install, installs what is missing for that (Debian)
+  test [--long] [--windows] [--install]
+          everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too;
+          with --windows, only native steps on Windows, under Wine; with --install, installs what is missing for that (Debian)
   tidy    what no compiler checks: directions, headers, names, links
-  bench host|sandbox|process [--json]
+  bench NAME [--json]
           what jobs cost in the host, steps in its sandbox, and containment, against floors of the same run;
           process takes --runs N: how often everything is tried that could survive
+  bench --write [NAME…]
+          the same of all of them, or of these, into docs/SPECIFICATION.md
   mutate [NAME...]
           what breaks containment is noticed: which test turns red by which change; takes minutes
   dist [--check]

@@ -1,14 +1,19 @@
 //! `cargo xtask test`: the whole gate, the same here and in CI.
+//!
+//! A long run (`--long`) also makes the release archive and looks whether it works. That builds everything once more, optimised,
+//! so it is for the evening and for the day of a release.
 
 use anyhow::bail;
 
 use crate::cargo::{FEATURES, build_host, cargo};
 use crate::systems::{self, wine};
-use crate::tidy;
+use crate::{demo, dist, tidy};
 
 /// What was asked for beside the gate.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wish {
+    /// The release archive too.
+    long: bool,
     /// Only the tests on Windows.
     windows: bool,
     /// Missing packages are installed.
@@ -20,9 +25,10 @@ impl Wish {
         let mut wish = Wish::default();
         for argument in arguments {
             match argument.as_str() {
+                "--long" => wish.long = true,
                 "--windows" => wish.windows = true,
                 "--install" => wish.install = true,
-                unknown => bail!("`test` takes --windows and --install, not {unknown:?}"),
+                unknown => bail!("`test` takes --long, --windows and --install, not {unknown:?}"),
             }
         }
         Ok(wish)
@@ -36,6 +42,9 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     let is_ci = std::env::var_os("CI").is_some();
     if !wish.windows {
         gate()?;
+    }
+    if wish.long {
+        dist::dist(&["--check".to_owned()])?;
     }
     if wish.windows || wish.install || is_ci {
         let ran = wine::test(wish.install || is_ci)?;
@@ -80,6 +89,7 @@ fn gate() -> anyhow::Result<()> {
         ],
         &[("STEPHOST_BIN", host.as_path())],
     )?;
+    demo::demo()?;
     cargo(
         &[
             "doc",
@@ -106,10 +116,11 @@ mod tests {
         };
         assert_eq!(parse(&[]).unwrap(), Wish::default());
         let all = Wish {
+            long: true,
             windows: true,
             install: true,
         };
-        assert_eq!(parse(&["--install", "--windows"]).unwrap(), all);
+        assert_eq!(parse(&["--install", "--windows", "--long"]).unwrap(), all);
         let refused = parse(&["--window"]).unwrap_err().to_string();
         assert!(refused.contains("--window\""), "{refused}");
     }

@@ -276,6 +276,11 @@ fn tell(report: &Report) -> Result<(), Failure> {
             finding.code
         ));
     }
+    if !told.is_empty() {
+        // An empty line between two things, and none behind the last.
+        told.truncate(told.trim_end().len());
+        told.push('\n');
+    }
     // Colours are taken out where nobody sees them; that nobody reads changes nothing.
     let _ = anstream::stderr().write_all(told.as_bytes());
     let mut fine = String::new();

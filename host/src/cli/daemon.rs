@@ -31,28 +31,28 @@ use crate::server::{self, Drain};
 pub(super) struct DaemonArguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// Socket to listen at; one that systemd hands over comes first
+    /// Socket to listen at, unless systemd gives one
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Append the log to this file; otherwise it goes to stderr
+    /// Append the log to this file, not to stderr
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
-    /// How long running jobs may go on after SIGTERM
+    /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     drain_timeout: Option<Duration>,
-    /// What becomes of processes that outlive their step: kept until the job ends, or killed; otherwise kept
+    /// What becomes of what outlives its step: keep or kill
     #[arg(long, value_name = "WHAT")]
     background: Option<config::Background>,
-    /// What builtins may do; otherwise the policy beside the program, or the shipped one
+    /// The policy, instead of that of the program
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Builtins of one's own, DIR/NAME.wasm below this directory; otherwise those beside the program
+    /// Builtins of one's own: DIR/NAME.wasm in it
     #[arg(long, value_name = "PATH")]
     builtins: Option<PathBuf>,
-    /// Most memory that the programs of one job may use together, such as "2 GiB"
+    /// Most memory of one job, such as "2 GiB"
     #[arg(long, value_name = "SIZE", value_parser = config::memory)]
     job_memory_max: Option<u64>,
-    /// Most processes and threads that one job may have at a time
+    /// Most processes and threads of one job
     #[arg(long, value_name = "COUNT", value_parser = config::processes)]
     job_processes_max: Option<u64>,
 }

@@ -18,7 +18,7 @@ use stephost_policy::Policy;
 
 use super::exit::{self, Failure};
 use super::visible::visible;
-use super::{print_json, serve};
+use super::{print_json, serve, written};
 use crate::config;
 use crate::run::Functions;
 
@@ -97,8 +97,8 @@ pub(super) fn doctor(json: bool) -> Result<u8, Failure> {
             checks,
         })?;
     } else {
-        // Colours are taken out where nobody sees them; that nobody reads changes nothing.
-        let _ = anstream::stdout().write_all(lines(&checks).as_bytes());
+        // Colours are taken out where nobody sees them.
+        written(anstream::stdout().write_all(lines(&checks).as_bytes()))?;
     }
     Ok(match verdict {
         Verdict::Ok | Verdict::Warn => exit::FINE,

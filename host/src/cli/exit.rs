@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use super::visible::visible;
+
 /// Everything went well.
 pub(crate) const FINE: u8 = 0;
 /// The step that was run failed.
@@ -76,9 +78,10 @@ impl Failure {
     }
 }
 
-/// Tells why on stderr, the chain of causes in one line; returns the code.
+/// Tells why on stderr, the chain of causes in one line; returns the code. Paths and texts in it are a stranger's.
 pub(crate) fn report(failure: &Failure) -> u8 {
+    let told = visible(&format!("{:#}", failure.error));
     // That nobody can read it does not change the code.
-    let _ = writeln!(std::io::stderr(), "error: {:#}", failure.error);
+    let _ = writeln!(std::io::stderr(), "error: {told}");
     failure.code
 }

@@ -1,5 +1,6 @@
 //! `health`: asks a running host whether it takes jobs, as an orchestrator's probe would (`grpc.health.v1`).
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,5 +53,17 @@ pub(super) async fn channel(socket: &Path) -> anyhow::Result<Channel> {
     let address = format!("unix://{}", socket.display());
     let connected = Endpoint::try_from(address)?.connect().await;
     // Each layer of the transport repeats what the system said.
-    connected.map_err(|error| anyhow!("{}", anyhow::Error::from(error).root_cause()))
+    connected.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        let cause = error.root_cause();
+        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::NotFound) => {
+                anyhow!("there is none; where a host listens is for --socket to say")
+            }
+            Some(io::ErrorKind::ConnectionRefused) => {
+                anyhow!("nobody listens there any more")
+            }
+            _ => anyhow!("{cause}"),
+        }
+    })
 }

@@ -55,7 +55,7 @@ impl Verdict {
 
 /// Reads the component in `file` and tells what it is. The code says whether the policy gives it all it needs.
 pub(super) fn inspect(file: &Path, function: Option<&str>, as_json: bool) -> Result<u8, Failure> {
-    let wasm = config::component_file(file).map_err(Failure::bad_input)?;
+    let wasm = super::run::read_component(file).map_err(Failure::bad_input)?;
     let wrong = |what: String| Failure::bad_input(anyhow!("{}: {what}", file.display()));
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let builtin = Builtin::new(&name, Arc::clone(&wasm));
@@ -121,7 +121,7 @@ impl Report {
             signature,
             verdict,
         } = self;
-        let mut text = format!("{file}: {bytes} bytes, sha256:{digest}\n");
+        let mut text = format!("{}: {bytes} bytes, sha256:{digest}\n", visible(file));
         if !signature.summary.is_empty() {
             // Writing to a String cannot fail, here and below.
             let _ = writeln!(text, "{}", visible(&signature.summary));

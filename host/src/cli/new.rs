@@ -95,7 +95,9 @@ pub(super) fn new(name: &str, sdk: Option<&Path>) -> Result<u8, Failure> {
     check_name(name).map_err(Failure::usage)?;
     let sdk = sdk.map(sdk_at).transpose().map_err(Failure::usage)?;
     make(Path::new(name), name, sdk.as_deref()).map_err(Failure::cannot_create)?;
-    println!("{name} is ready; its README.md has the three commands that test, build and run it");
+    super::print(&format!(
+        "{name} is ready; its README.md has the three commands that test, build and run it\n"
+    ))?;
     Ok(exit::FINE)
 }
 

@@ -14,11 +14,12 @@ use stephost_policy::PolicyError;
 use super::excerpt::{self, Finding};
 use super::exit::{self, Failure};
 use super::print;
+use super::visible::visible;
 use crate::config::{self, LoadedPolicy, PolicyFileError};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Print the policy in force, every rule and limit written out, and where it came from
+    /// Print the policy in force, written out, and where it came from
     #[command(
         after_help = "Examples:\n  stephost policy show\n  stephost policy show --policy new.toml | diff <(stephost policy show) -"
     )]
@@ -30,7 +31,7 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Say whether files are policies, and what is wrong with those that are not
+    /// Say whether files are policies, or what is wrong with them
     #[command(after_help = "Exit codes: 0 all are policies, 78 one is not.")]
     Check {
         /// The files
@@ -76,7 +77,7 @@ fn check(files: &[PathBuf]) -> Result<u8, Failure> {
                 let digest = policy.digest();
                 print(&format!(
                     "{}: fine, {rules}, sha256:{digest}\n",
-                    file.display()
+                    visible(&file.to_string_lossy())
                 ))?;
             }
             Err(error) => code = refused(error),

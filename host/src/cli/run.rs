@@ -19,6 +19,7 @@ mod screen;
 mod source;
 
 pub(super) use component::words;
+pub(super) use source::read_component;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -54,12 +55,12 @@ Examples:
   stephost run ./greet -i name=you
   stephost run .gitlab-ci.yml#build --var TARGET=release
 
-Exit codes: 0 fine, 1 a step failed, 2 wrong arguments, 4 denied by the policy, 65 a bad file, 70 internal, 130 interrupted.";
+Exit codes: 0 fine, 1 a step failed, 2 wrong arguments, 4 denied by the policy,
+65 a bad file, 70 internal, 73 something cannot be written, 130 interrupted.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArguments {
-    /// A function's directory or file, `FILE#JOB` for a job of a .gitlab-ci.yml, a component, or - for a function on
-    /// stdin
+    /// A function's file or directory, FILE#JOB, FILE.wasm, - for stdin
     #[arg(value_name = "WHAT")]
     what: OsString,
     /// An input; a text as it is, everything else as JSON
@@ -71,22 +72,22 @@ pub(super) struct RunArguments {
     /// Hide the value of this job variable in the log
     #[arg(long = "mask", value_name = "NAME")]
     masked: Vec<String>,
-    /// An environment variable of the steps, beside those of this program
+    /// An environment variable of the steps, beside ours
     #[arg(long = "env", value_name = "NAME=VALUE")]
     environment: Vec<String>,
-    /// Where the steps work [default: here; for a job, where its file is]
+    /// Work in DIR [default: here, or where the CI file is]
     #[arg(short = 'C', value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Stop after this time
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     timeout: Option<Duration>,
-    /// How long what runs may take to end once it was asked to
+    /// Time to end in, once asked to
     #[arg(long, value_name = "DURATION", default_value = GRACE_DEFAULT, value_parser = config::duration)]
     grace: Duration,
-    /// Print one JSON document on stdout; the log goes to stderr
+    /// Print one JSON document; the log goes to stderr
     #[arg(long)]
     json: bool,
-    /// End with the exit status of the step that failed, where it has one
+    /// End with the exit status of the failed step
     #[arg(long)]
     propagate_exit: bool,
 }
@@ -409,7 +410,12 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     };
     // That nobody reads it does not change how it ended.
     let _ = std::io::stderr().write_all(last.as_bytes());
-    Ok(code)
+    match screen.lost() {
+        Some(error) if code == exit::FINE => Err(error)
+            .context("the job succeeded, but its log is not whole: writing it")
+            .map_err(Failure::cannot_create),
+        Some(_) | None => Ok(code),
+    }
 }
 
 fn submission(

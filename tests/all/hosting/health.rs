@@ -44,10 +44,17 @@ fn health_says_when_nobody_answers() {
     block_on(async {
         let dir = directory();
         let (absent, silent) = (dir.path().join("absent"), dir.path().join("silent"));
+        let left = dir.path().join("left");
+        drop(UnixListener::bind(&left).expect("a socket can be made"));
         // It is connected to, and never says a word.
         let _listener = UnixListener::bind(&silent).expect("a socket can be made");
         let table = [
-            ("absent", &absent, "No such file or directory"),
+            (
+                "absent",
+                &absent,
+                "there is none; where a host listens is for --socket to say",
+            ),
+            ("left", &left, "nobody listens there any more"),
             ("silent", &silent, "no answer within 200ms"),
         ];
         for (row, socket, expected) in table {

@@ -123,7 +123,7 @@ async fn after_script_runs_after_an_interrupt_but_not_after_two() {
     started.signal(Signal::INT);
     let ran = started.ended().await;
     assert_eq!(ran.status.code(), Some(130), "{}", ran.err);
-    assert!(ran.out.ends_with("refused\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("refused\n"), "{ran:?}");
 }
 
 #[tokio::test]

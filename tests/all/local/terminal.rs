@@ -48,10 +48,11 @@ fn seen(transcript: &str) -> String {
 
 #[tokio::test]
 async fn progress_names_the_step_and_leaves_no_trace_in_the_log() {
-    for (both, arguments) in [
-        (true, &["-"][..]),
-        (false, &["-"]),
-        (true, &["-", "--json"]),
+    for (both, coloured, arguments) in [
+        (true, true, &["-"][..]),
+        (true, false, &["-"]),
+        (false, true, &["-"]),
+        (true, true, &["-", "--json"]),
     ] {
         let place = Place::new();
         let gate = place.work.path().join("gate");
@@ -63,6 +64,14 @@ async fn progress_names_the_step_and_leaves_no_trace_in_the_log() {
         let stdin = File::open(place.work.path().join("steps.yml")).expect("it is there");
         let mut command = place.command(arguments);
         command.stdin(stdin);
+        if !coloured {
+            command.env("NO_COLOR", "1");
+        }
+        let drawn = if coloured {
+            "\x1b[2m[00:00] waits\x1b[0m"
+        } else {
+            "\x1b[?7l[00:00] waits\x1b[?7h"
+        };
         let json = arguments.contains(&"--json");
         if both && !json {
             command.stdout(theirs.try_clone().expect("it can be shared"));
@@ -73,7 +82,7 @@ async fn progress_names_the_step_and_leaves_no_trace_in_the_log() {
         drop(command);
 
         let mut transcript = Vec::new();
-        while !String::from_utf8_lossy(&transcript).contains("] waits\x1b[0m") {
+        while !String::from_utf8_lossy(&transcript).contains(drawn) {
             transcript.extend(appearing.recv().await.expect("progress is drawn"));
         }
         tokio::fs::write(&gate, "go\n").await.expect("a step waits");

@@ -1,107 +1,24 @@
 //! The software bill of materials: every crate that is in the program, as CycloneDX 1.5.
 //!
-//! Cargo knows it: which packages are linked (for the program, and for the builtins inside of it), under which licence,
-//! and by which sum they were fetched. Proc macros and build scripts run at build time only and are not listed. Has no
-//! date and no serial number, so that the same program has the same bill.
+//! Says of each package that is [`linked`](super::linked) its licence, and by which sum it was fetched. Has no date and
+//! no serial number, so that the same program has the same bill.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::cargo::{GUEST_TARGET, root};
+use super::linked::{Linked, PROGRAM, Package, by_package};
+use crate::cargo::root;
 
-/// A package, as cargo prints it.
-type Package = (String, String);
-
-/// Who links what: the program and the builtins in it.
-const PROGRAM: &str = "stephost";
+/// Who embeds the builtins.
 const EMBEDDING: &str = "stephost-builtins";
-const EMBEDDED: &str = "stephost-builtin-";
 
 /// Makes the bill of the program whose sum is given.
-pub(super) fn bill(target: &str, features: &str, sum: &str) -> anyhow::Result<String> {
-    let arguments = [
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--features",
-        features,
-    ];
-    let metadata: Value =
-        serde_json::from_slice(&cargo(&arguments)?).context("reading cargo's metadata")?;
-    let listed = metadata["packages"]
-        .as_array()
-        .context("cargo lists packages")?;
-    let name = |package: &Value| package["name"].as_str().unwrap_or_default().to_owned();
-    let embedded: Vec<String> = listed
-        .iter()
-        .map(name)
-        .filter(|name| name.starts_with(EMBEDDED))
-        .collect();
-    ensure!(
-        !embedded.is_empty(),
-        "there are no builtins called {EMBEDDED}…"
-    );
-
-    let mut linked = linked(&[
-        "--package",
-        PROGRAM,
-        "--features",
-        features,
-        "--target",
-        target,
-    ])?;
-    for guest in &embedded {
-        linked.extend(self::linked(&[
-            "--package",
-            guest,
-            "--target",
-            GUEST_TARGET,
-        ])?);
-    }
+pub(super) fn bill(linked: &Linked, sum: &str) -> anyhow::Result<String> {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).context("reading Cargo.lock")?;
-    let bill = document(&metadata, &linked, &embedded, &checksums(&lock), sum)?;
+    let bill = document(linked, &checksums(&lock), sum)?;
     Ok(format!("{:#}\n", bill))
-}
-
-fn cargo(arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .context("starting cargo")?;
-    ensure!(
-        output.status.success(),
-        "`cargo {}` failed: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
-}
-
-/// The packages that are linked into what the arguments select.
-fn linked(selection: &[&str]) -> anyhow::Result<BTreeSet<Package>> {
-    let mut arguments = vec!["tree", "--locked", "--edges", "normal,no-proc-macro"];
-    arguments.extend(["--prefix", "none", "--format", "{p}"]);
-    arguments.extend(selection);
-    let printed = String::from_utf8(cargo(&arguments)?)?;
-    printed
-        .lines()
-        .filter(|line| !line.is_empty())
-        .map(|line| package(line).with_context(|| format!("cargo tree says {line:?}")))
-        .collect()
-}
-
-/// Reads `name v1.2.3 (where it is from)`.
-fn package(line: &str) -> Option<Package> {
-    let mut words = line.split(' ');
-    let name = words.next()?;
-    let version = words.next()?.strip_prefix('v')?;
-    Some((name.to_owned(), version.to_owned()))
 }
 
 /// Sums of the lock file, of packages that have one.
@@ -124,22 +41,16 @@ fn reference((name, version): &Package) -> String {
 }
 
 fn document(
-    metadata: &Value,
-    linked: &BTreeSet<Package>,
-    embedded: &[String],
+    linked: &Linked,
     checksums: &BTreeMap<Package, String>,
     sum: &str,
 ) -> anyhow::Result<Value> {
-    let key = |package: &Value| -> Option<Package> {
-        let text = |key: &str| package[key].as_str().map(str::to_owned);
-        Some((text("name")?, text("version")?))
-    };
-    let packages: BTreeMap<Package, &Value> = metadata["packages"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|package| Some((key(package)?, package)))
-        .collect();
+    let Linked {
+        metadata,
+        packages: linked,
+        embedded,
+    } = linked;
+    let packages = by_package(metadata);
     let names: BTreeMap<&str, Package> = packages
         .iter()
         .filter_map(|(name, package)| Some((package["id"].as_str()?, name.clone())))
@@ -228,22 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn cargos_words_are_read() {
-        let table = [
-            (
-                "serde v1.0.2",
-                Some(("serde".to_owned(), "1.0.2".to_owned())),
-            ),
-            (
-                "it v0.1.0 (/some/where) (*)",
-                Some(("it".to_owned(), "0.1.0".to_owned())),
-            ),
-            ("it", None),
-            ("it 1.0", None),
-        ];
-        for (line, expected) in table {
-            assert_eq!(package(line), expected, "{line}");
-        }
+    fn sums_are_those_of_the_lock_file() {
         let lock = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"r\"\nchecksum = \"00ff\"\n\n\
                     [[package]]\nname = \"ours\"\nversion = \"1.0.0\"\n";
         assert_eq!(
@@ -286,8 +182,12 @@ mod tests {
         .map(of)
         .into();
         let checksums = BTreeMap::from([(of("serde"), "00ff".to_owned())]);
-        let embedded = ["stephost-builtin-x".to_owned()];
-        let bill = document(&metadata, &linked, &embedded, &checksums, "abcd").unwrap();
+        let linked = Linked {
+            metadata,
+            packages: linked,
+            embedded: vec!["stephost-builtin-x".to_owned()],
+        };
+        let bill = document(&linked, &checksums, "abcd").unwrap();
         assert_eq!(
             bill["metadata"]["component"]["hashes"][0]["content"],
             "abcd"

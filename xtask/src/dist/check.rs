@@ -23,7 +23,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::process::{Child, Command};
 
-use super::{COMPLETIONS, Dist, VERSION, archive, cargo_home};
+use super::{COMPLETIONS, Dist, VERSION, archive, cargo_home, licences};
 use crate::cargo::{root, target_dir};
 
 /// Where the sums of the other files stand.
@@ -61,6 +61,7 @@ pub(super) fn check(dist: &Dist) -> anyhow::Result<()> {
     let program = dir.join("stephost");
     step("files and sums", || files(dist, &dir, place.path()))?;
     step("bill of materials", || bill(&dir))?;
+    step("licences", || licences_of_all(&dir))?;
     step("static, and of nobody's machine", || bytes(dist, &program))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -114,6 +115,8 @@ fn files(dist: &Dist, dir: &Path, place: &Path) -> anyhow::Result<()> {
             "stephost",
             "LICENSE",
             "stephost.cdx.json",
+            licences::FILE,
+            licences::RUST_FILE,
             "man/man1/stephost.1",
         ]
         .map(str::to_owned),
@@ -204,6 +207,48 @@ fn bill(dir: &Path) -> anyhow::Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// Every crate of the bill that has a sum, which ours have not, is listed with a licence and texts that are there.
+fn licences_of_all(dir: &Path) -> anyhow::Result<()> {
+    let bill: Value = serde_json::from_slice(&fs::read(dir.join("stephost.cdx.json"))?)?;
+    let text = fs::read_to_string(dir.join(licences::FILE))?;
+    let components = bill["components"].as_array().into_iter().flatten();
+    let others = components.filter(|component| !component["hashes"].is_null());
+    let mut listed = 0;
+    for component in others {
+        let part = |key: &str| component[key].as_str().unwrap_or_default();
+        let title = format!("\n{} {}\n    ", part("name"), part("version"));
+        let (_, after) = text
+            .split_once(&title)
+            .with_context(|| format!("{} is not listed", title.trim()))?;
+        let line = after.lines().next().unwrap_or_default();
+        let (_, numbers) = line
+            .split_once("; text ")
+            .with_context(|| format!("{} has no text", title.trim()))?;
+        for number in numbers.split(", ") {
+            ensure!(
+                text.contains(&format!("\nText {number}, of\n")),
+                "text {number} is not there"
+            );
+        }
+        listed += 1;
+    }
+    ensure!(listed > 100, "it lists only {listed}");
+    for words in [
+        "Apache License",
+        "LLVM Exceptions to the Apache 2.0 License",
+        "Microsoft Corporation",
+        "Rich Felker",
+    ] {
+        ensure!(text.contains(words), "{words:?} is not in it");
+    }
+    let rust = fs::read_to_string(dir.join(licences::RUST_FILE))?;
+    ensure!(
+        rust.contains("The Rust Standard Library"),
+        "it is not the page of the standard library"
+    );
     Ok(())
 }
 

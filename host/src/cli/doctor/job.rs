@@ -15,9 +15,10 @@ use stephost_proto::{
 };
 use tokio::sync::watch;
 
-use super::super::exit::Failure;
-use super::super::health::channel;
 use super::{Check, told};
+use crate::cli;
+use crate::cli::exit::Failure;
+use crate::cli::health::channel;
 use crate::clock::Stopwatch;
 use crate::config;
 use crate::run::Functions;
@@ -62,9 +63,8 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
-    let (jobs, hosting) =
-        super::super::jobs(functions, JobLimits::default(), config::Background::Keep)
-            .map_err(Failure::into_error)?;
+    let (jobs, hosting) = cli::jobs(functions, JobLimits::default(), config::Background::Keep)
+        .map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;
@@ -75,7 +75,7 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         server::serve(listener, jobs, drain_heard, Duration::ZERO),
         asking
     );
-    super::super::close(&hosting).await;
+    cli::close(&hosting).await;
     served.context("serving")?;
     took
 }

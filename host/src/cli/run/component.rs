@@ -4,9 +4,9 @@
 //! to stdout; its diagnostics, and what it left, go to stderr. Nothing is masked: the inputs are on the
 //! command line already. An interrupt asks the step to stop, a second one ends it.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -17,13 +17,14 @@ use stephost_sandbox::{
 };
 use tokio::sync::watch;
 
+use super::source;
 use crate::cli::exit::{self, Failure};
+use crate::cli::visible::visible;
 use crate::clock::{self, Stopwatch};
-use crate::config;
 
 /// Runs the component in `file`.
 pub(super) fn run(file: &Path, inputs: &[String], grace: Duration) -> Result<u8, Failure> {
-    let wasm = config::component_file(file).map_err(Failure::bad_input)?;
+    let wasm = source::read_component(file).map_err(Failure::bad_input)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -56,6 +57,7 @@ async fn running(
     let arguments = arguments(&signature, inputs).map_err(Failure::usage)?;
     let work_dir = std::env::current_dir().unwrap_or_default();
     let began_at = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
+    let terminal = Arc::new(Terminal::default());
     let call = Call {
         programs: None,
         arguments,
@@ -65,7 +67,7 @@ async fn running(
             began_at: began_at.unwrap_or_default(),
             ..Context::default()
         },
-        log: Arc::new(Terminal),
+        log: Arc::clone(&terminal) as Arc<dyn Log>,
         limits: Limits::shipped(),
     };
     let (levels, level) = watch::channel(StopLevel::None);
@@ -73,7 +75,14 @@ async fn running(
         ending = sandbox.run(&builtin, call, Stop(level)) => ending,
         never = interrupts(&levels, grace) => match never {},
     };
-    Ok(told(&ending, &signature))
+    // That nobody reads it does not change how it ended.
+    let _ = io::stderr().write_all(told(&ending, &signature).as_bytes());
+    match (code(&ending), terminal.lost()) {
+        (exit::FINE, Some(error)) => Err(error)
+            .context("the step succeeded, but its log is not whole: writing it")
+            .map_err(Failure::cannot_create),
+        (code, _) => Ok(code),
+    }
 }
 
 /// Passes interrupts on, for as long as it is asked to.
@@ -157,24 +166,39 @@ fn value(declared: &Parameter, text: &str) -> anyhow::Result<Value> {
     Ok(value)
 }
 
-/// Tells how it ended; returns the exit code.
-fn told(ending: &GuestEnding, signature: &Signature) -> u8 {
-    if let GuestEnding::Success { outputs, exports } = ending {
-        for (name, value) in outputs {
-            let declared = signature.outputs.iter().find(|known| known.name == *name);
-            if declared.is_some_and(|output| output.sensitive) {
-                eprintln!("output {name} is sensitive");
-            } else {
-                eprintln!("output {name} = {}", serde_json::Value::from(value.clone()));
-            }
-        }
-        for (name, value) in exports {
-            eprintln!("export {name}={value}");
-        }
-        return exit::FINE;
-    }
-    eprintln!("error: the step {}", words(ending));
+/// How it ended, in lines.
+fn told(ending: &GuestEnding, signature: &Signature) -> String {
+    let mut lines = Vec::new();
     match ending {
+        GuestEnding::Success { outputs, exports } => {
+            for (name, value) in outputs {
+                let declared = signature.outputs.iter().find(|known| known.name == *name);
+                lines.push(if declared.is_some_and(|output| output.sensitive) {
+                    format!("output {name} is sensitive")
+                } else {
+                    format!("output {name} = {}", serde_json::Value::from(value.clone()))
+                });
+            }
+            let exports = exports.iter();
+            lines.extend(exports.map(|(name, value)| format!("export {name}={value}")));
+        }
+        GuestEnding::Trap(trap) => {
+            lines.push(format!("error: the step broke: {}", trap.message));
+            let frames = trap.frames.iter();
+            lines.extend(frames.map(|frame| format!("    in {frame}")));
+        }
+        _ => lines.push(format!("error: the step {}", words(ending))),
+    }
+    // All of it is what a guest says.
+    lines
+        .iter()
+        .map(|line| format!("{}\n", visible(line)))
+        .collect()
+}
+
+fn code(ending: &GuestEnding) -> u8 {
+    match ending {
+        GuestEnding::Success { .. } => exit::FINE,
         GuestEnding::Cancelled { .. } => exit::INTERRUPTED,
         GuestEnding::HostFault { .. } => exit::INTERNAL,
         GuestEnding::Failed {
@@ -189,7 +213,7 @@ fn told(ending: &GuestEnding, signature: &Signature) -> u8 {
     }
 }
 
-/// An ending as the end of a sentence about the step.
+/// An ending as the end of a sentence about the step, in one line.
 pub(in crate::cli) fn words(ending: &GuestEnding) -> String {
     match ending {
         GuestEnding::Success { .. } => "succeeded".to_owned(),
@@ -208,7 +232,7 @@ pub(in crate::cli) fn words(ending: &GuestEnding) -> String {
         GuestEnding::Cancelled { killed: true } => "was killed".to_owned(),
         GuestEnding::Limit { message, .. } => format!("was ended: {message}"),
         GuestEnding::Trap(trap) => {
-            let frames = trap.frames.iter().map(|frame| format!("\n    in {frame}"));
+            let frames = trap.frames.iter().map(|frame| format!(", in {frame}"));
             format!("broke: {}{}", trap.message, frames.collect::<String>())
         }
         GuestEnding::HostFault(fault) if fault.detail.is_empty() => {
@@ -223,15 +247,34 @@ pub(in crate::cli) fn words(ending: &GuestEnding) -> String {
     }
 }
 
-/// The streams of this program. That one is closed changes nothing.
-struct Terminal;
+/// The streams of this program. That a reader went away changes nothing.
+#[derive(Default)]
+struct Terminal {
+    /// Why something is not where it should be.
+    lost: Mutex<Option<io::Error>>,
+}
+
+impl Terminal {
+    fn lost(&self) -> Option<io::Error> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.take()
+    }
+}
 
 impl Log for Terminal {
     fn write(&self, channel: Channel, bytes: &[u8]) {
-        let _closed = match channel {
-            Channel::Output => std::io::stdout().write_all(bytes),
-            Channel::Diagnostics => std::io::stderr().write_all(bytes),
+        let written = match channel {
+            Channel::Output => io::stdout()
+                .write_all(bytes)
+                .and_then(|()| io::stdout().flush()),
+            Channel::Diagnostics => io::stderr().write_all(bytes),
         };
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.get_or_insert(error);
+        }
     }
 }
 
@@ -303,6 +346,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_guest_says_does_not_act_on_the_terminal() {
+        let ended = GuestEnding::Success {
+            outputs: vec![("text".to_owned(), Value::Text("\u{202E}x".to_owned()))],
+            exports: vec![("A".to_owned(), "\u{1b}[2J\nerror: forged".to_owned())],
+        };
+        let lines = "output text = \"\\u{202e}x\"\nexport A=\\u{1b}[2J\\nerror: forged\n";
+        assert_eq!(told(&ended, &signature()), lines);
+        let failed = GuestEnding::Failed {
+            message: "\u{9b}2J".to_owned(),
+            exit_code: None,
+        };
+        let line = "error: the step failed: \\u{9b}2J\n";
+        assert_eq!(told(&failed, &signature()), line);
+    }
+
+    #[test]
     fn the_exit_code_is_the_steps_own_where_it_can_be() {
         let failed = |exit_code| GuestEnding::Failed {
             message: String::new(),
@@ -316,8 +375,8 @@ mod tests {
             (GuestEnding::Cancelled { killed: true }, 130),
             (GuestEnding::Busy, 1),
         ];
-        for (ending, code) in table {
-            assert_eq!(told(&ending, &signature()), code, "{ending:?}");
+        for (ending, expected) in table {
+            assert_eq!(code(&ending), expected, "{ending:?}");
         }
     }
 }

@@ -202,14 +202,8 @@ async fn follow<O: Write, E: Write>(
     let mut broken = None;
     loop {
         tokio::select! {
-            piece = pieces.next() => match piece {
-                Some(Ok(stored)) => screen.log(&stored),
-                Some(Err(error)) => {
-                    broken = Some(error.to_string());
-                    break;
-                }
-                None => break,
-            },
+            // A stop is heard before it ends the log, so who looks for it first always says it.
+            biased;
             asked = stops.asked(times) => {
                 times = asked;
                 screen.note(&if times > 1 {
@@ -218,6 +212,14 @@ async fn follow<O: Write, E: Write>(
                     format!("stopping: what runs has {grace:?} to end; a second interrupt kills it")
                 });
             }
+            piece = pieces.next() => match piece {
+                Some(Ok(stored)) => screen.log(&stored),
+                Some(Err(error)) => {
+                    broken = Some(error.to_string());
+                    break;
+                }
+                None => break,
+            },
             _ = rounds.tick(), if screen.has_progress() => {}
         }
         if screen.has_progress() {

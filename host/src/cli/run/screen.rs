@@ -3,7 +3,7 @@
 //! Promises: the bytes of steps come out as they are, each stream on its own, in the order of the log; nothing of ours
 //! is put between them but whole lines on stderr, and those only where a line has just ended. Progress is drawn on a
 //! terminal only, and taken away before anything else is written. That a stream is closed changes nothing: the job
-//! goes on. Called by `cli::run`.
+//! goes on; a log that could not be written is told at the end ([`Screen::lost`]). Called by `cli::run`.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) struct Screen<O, E> {
     log_out: Stream,
     unstamper: Unstamper,
     progress: bool,
+    /// Whether progress is drawn fainter than the log.
+    faint: bool,
     /// Whether the line of progress is on the terminal now.
     drawn: bool,
     /// Whether the last byte on a terminal ended a line.
@@ -28,6 +30,8 @@ pub(super) struct Screen<O, E> {
     out_is_terminal: bool,
     /// Lines of ours that wait for the end of a line.
     notes: Vec<String>,
+    /// Why something of the log is not where it should be.
+    lost: Option<io::Error>,
 }
 
 impl Screen<io::Stdout, io::Stderr> {
@@ -36,7 +40,9 @@ impl Screen<io::Stdout, io::Stderr> {
         let (out, err) = (io::stdout(), io::stderr());
         let out_is_terminal = out.is_terminal() && !all_on_stderr;
         let progress = err.is_terminal() && !crate::config::terminal_is_dumb();
-        Screen::new(out, err, out_is_terminal, progress, all_on_stderr)
+        let faint = anstream::AutoStream::choice(&err) != anstream::ColorChoice::Never;
+        let screen = Screen::new(out, err, out_is_terminal, progress, all_on_stderr);
+        Screen { faint, ..screen }
     }
 }
 
@@ -58,11 +64,18 @@ impl<O: Write, E: Write> Screen<O, E> {
             },
             unstamper: Unstamper::new(),
             progress,
+            faint: true,
             drawn: false,
             at_line_start: true,
             out_is_terminal,
             notes: Vec::new(),
+            lost: None,
         }
+    }
+
+    /// Why the log is not whole where it was written to. A reader that went away has seen enough, and is no reason.
+    pub(super) fn lost(&mut self) -> Option<io::Error> {
+        self.lost.take()
     }
 
     /// Whether progress is worth being told.
@@ -133,8 +146,13 @@ impl<O: Write, E: Write> Screen<O, E> {
         }
         let seconds = elapsed.as_secs();
         // Without line wrap, so that one line is one line on a narrow terminal too.
+        let (faint, usual) = if self.faint {
+            ("\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         let line = format!(
-            "{CLEAR}\x1b[?7l\x1b[2m[{:02}:{:02}] {step}\x1b[0m\x1b[?7h",
+            "{CLEAR}\x1b[?7l{faint}[{:02}:{:02}] {step}{usual}\x1b[?7h",
             seconds / 60,
             seconds % 60
         );
@@ -159,10 +177,15 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 
     fn put(&mut self, stream: Stream, bytes: &[u8]) {
-        let _closed = match stream {
+        let written = match stream {
             Stream::Out => self.out.write_all(bytes).and_then(|()| self.out.flush()),
             Stream::Err => self.err.write_all(bytes).and_then(|()| self.err.flush()),
         };
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.get_or_insert(error);
+        }
     }
 }
 
@@ -240,6 +263,15 @@ mod tests {
             (&*screen.out.own, &*screen.err.own),
             (&b""[..], &b"a\nb\n"[..])
         );
+    }
+
+    #[test]
+    fn without_colours_progress_is_not_faint() {
+        let (mut screen, terminal) = screen(true, false);
+        screen.faint = false;
+        screen.progress("build", Duration::ZERO);
+        let drawn = b"\r\x1b[2K\x1b[?7l[00:00] build\x1b[?7h";
+        assert_eq!(*terminal.borrow(), drawn);
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! person named them. Called by `cli::run`.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use stephost_steps::LocalReference;
 
-use crate::config::read_regular;
+use crate::config::{component_file, read_regular};
 
 /// What WebAssembly begins with.
 const WASM_MAGIC: &[u8] = b"\0asm";
@@ -55,8 +56,11 @@ impl Source {
                 let dir = path.parent().unwrap_or(Path::new(""));
                 Ok(Source::Function(function(dir, Some(file))?))
             }
-            Err(missing) => job_of(argument).unwrap_or_else(|| {
-                Err(missing).with_context(|| format!("there is no {}", path.display()))
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                job_of(argument).unwrap_or_else(|| bail!("there is no {}", path.display()))
+            }
+            Err(error) => job_of(argument).unwrap_or_else(|| {
+                Err(error).with_context(|| format!("looking at {}", path.display()))
             }),
         }
     }
@@ -130,7 +134,7 @@ pub(super) fn read_stdin(bytes_max: usize) -> anyhow::Result<Vec<u8>> {
     let failed = "reading stdin";
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    let stdin = std::io::stdin().lock();
+    let stdin = io::stdin().lock();
     stdin
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
@@ -154,6 +158,21 @@ pub(super) fn function_name(dir: &Path) -> String {
         .filter(|name| !name.chars().any(char::is_control))
         .unwrap_or("function")
         .to_owned()
+}
+
+/// Reads a component that a person named.
+///
+/// # Errors
+///
+/// When it cannot be read, or is plainly something else.
+pub(in crate::cli) fn read_component(file: &Path) -> anyhow::Result<Arc<[u8]>> {
+    let wasm = component_file(file)?;
+    ensure!(
+        wasm.starts_with(WASM_MAGIC),
+        "{} is no WebAssembly, which begins with \\0asm",
+        file.display()
+    );
+    Ok(wasm)
 }
 
 /// The directory that steps work in: `wanted`, or else `own`.
