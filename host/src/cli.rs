@@ -31,13 +31,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use stephost_process::Supervisors;
+use stephost_process::{HostCgroup, JobLimits, Mark, Supervisors, Surroundings};
 
 use exit::Failure;
 
 use crate::config::{self, Background};
-use crate::jobs::Jobs;
+use crate::jobs::{Hosting, Jobs};
 use crate::run::Functions;
+use crate::run::room::{self, Room, janitor};
 
 /// How long `health` waits for an answer, unless told otherwise.
 const HEALTH_DEFAULT: &str = "5s";
@@ -177,17 +178,77 @@ struct ServeArguments {
     command: Vec<OsString>,
 }
 
-/// The registry of a host that runs jobs, and the supervisors to close at its end.
-fn jobs(functions: Functions, background: Background) -> Result<(Arc<Jobs>, Supervisors), Failure> {
+/// Removes what hosts that died have left. Before a host does anything else, and before there is a runtime: it may take a while.
+fn tidy_up() {
+    janitor::record(&janitor::clean(&config::temp_dir()));
+}
+
+/// The registry of a host whose jobs have these limits and leave `background`, and what is to be closed at its end.
+fn jobs(
+    functions: Functions,
+    limits: JobLimits,
+    background: Background,
+) -> Result<(Arc<Jobs>, Hosting), Failure> {
     // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
     if let Err(error) = stephost_process::hide_memory() {
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
     }
-    let supervisors = Supervisors::new()
+    let id = room::new_id();
+    let cgroup = match HostCgroup::make(&room::cgroup_name(&id), limits) {
+        Ok(cgroup) => {
+            tracing::info!(
+                cgroup.path = ?cgroup.id().path,
+                limit.memory_bytes = limits.memory_bytes,
+                limit.processes = limits.processes,
+                "each step gets a cgroup of its own"
+            );
+            Some(cgroup)
+        }
+        // A limit that is not applied would be a lie.
+        Err(error) if limits != JobLimits::default() => {
+            return Err(Failure::config(
+                anyhow::Error::new(error).context("jobs cannot be limited here"),
+            ));
+        }
+        Err(error) => {
+            let why = anyhow::Error::new(error);
+            tracing::info!(
+                why = format!("{why:#}"),
+                "steps have no cgroup of their own"
+            );
+            None
+        }
+    };
+    let cgroup_id = cgroup.as_ref().map(HostCgroup::id);
+    let room = match Room::make(&config::temp_dir(), &id, cgroup_id) {
+        Ok(room) => Some(Arc::new(room)),
+        Err(error) => {
+            tracing::warn!(%error, "the host has no directory of its own: should it be killed, what it leaves is not removed");
+            None
+        }
+    };
+    let surroundings = Surroundings {
+        cgroup,
+        mark: Mark::new(&id),
+    };
+    let supervisors = Supervisors::new(surroundings)
         .context("starting the supervisors of native steps")
         .map_err(Failure::internal)?;
-    let jobs = Jobs::new(Arc::new(functions), supervisors.clone()).with_background(background);
-    Ok((Arc::new(jobs), supervisors))
+    let hosting = Hosting {
+        supervisors,
+        room,
+        background,
+    };
+    let jobs = Jobs::new(Arc::new(functions), hosting.clone());
+    Ok((Arc::new(jobs), hosting))
+}
+
+/// Ends what a host has for its jobs.
+async fn close(hosting: &Hosting) {
+    hosting.supervisors.close().await;
+    if let Some(room) = &hosting.room {
+        room.close();
+    }
 }
 
 /// Writes a result. A reader that has seen enough is no failure.

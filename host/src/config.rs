@@ -22,7 +22,9 @@ use base64::Engine as _;
 pub(crate) use builtins::{BuiltinsError, OwnBuiltin, builtins_in, component_file, own_builtins};
 pub(crate) use companion::{companion, read_regular};
 pub(crate) use policy::{LoadedPolicy, PolicyFileError, policy, policy_file};
-pub(crate) use settings::{Background, Flags, Origin, Setting, Settings, duration, settings};
+pub(crate) use settings::{
+    Background, Flags, Origin, Setting, Settings, duration, memory, processes, settings,
+};
 
 /// Where a runner puts arguments that an image's entrypoint would have dropped (contract 7.2).
 pub(crate) const RECOVERED_ARGUMENTS: &str = "_GITLAB_RUNNER_HELPER_NATIVE_STEPS_ARGV";

@@ -13,6 +13,7 @@ mod prepare;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
 
-use crate::config::Background;
+use crate::config::{self, Background};
 use crate::logfile::LogReader;
 use crate::run::Functions;
+use crate::run::room::Room;
 
 pub(crate) use driver::{JobView, Life};
 pub(crate) use prepare::{RefusedJob, Submission, Variable, Work};
@@ -81,11 +83,29 @@ pub(crate) struct Jobs {
     registry: Mutex<Registry>,
     /// What new jobs call.
     functions: Mutex<Arc<Functions>>,
-    supervisors: Supervisors,
-    /// What becomes of processes that outlive their step.
-    background: Background,
+    hosting: Hosting,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
+}
+
+/// What a host has for its jobs. Clones are handles of the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosting {
+    /// Who runs their programs.
+    pub(crate) supervisors: Supervisors,
+    /// Where their directories are; without one, among everybody's temporary files.
+    pub(crate) room: Option<Arc<Room>>,
+    /// What becomes of processes that outlive their step.
+    pub(crate) background: Background,
+}
+
+impl Hosting {
+    fn directory(&self) -> PathBuf {
+        match &self.room {
+            Some(room) if room.is_there() => room.path().to_owned(),
+            Some(_) | None => config::temp_dir(),
+        }
+    }
 }
 
 /// A reserved id. Dropping it, in a panic too, frees the id and wakes who waits for it.
@@ -109,8 +129,8 @@ impl Drop for Reservation<'_> {
 }
 
 impl Jobs {
-    /// An empty registry whose jobs call `functions` and run their programs under `supervisors`.
-    pub(crate) fn new(functions: Arc<Functions>, supervisors: Supervisors) -> Jobs {
+    /// An empty registry whose jobs call `functions` and have what is in `hosting`.
+    pub(crate) fn new(functions: Arc<Functions>, hosting: Hosting) -> Jobs {
         let registry = Registry {
             slots: HashMap::new(),
             draining: false,
@@ -118,15 +138,9 @@ impl Jobs {
         Jobs {
             registry: Mutex::new(registry),
             functions: Mutex::new(functions),
-            supervisors,
-            background: Background::Keep,
+            hosting,
             changed: watch::Sender::new(()),
         }
-    }
-
-    /// The same, where this becomes of processes that outlive their step.
-    pub(crate) fn with_background(self, background: Background) -> Jobs {
-        Jobs { background, ..self }
     }
 
     /// Registers and starts the job that `submission` describes.
@@ -148,9 +162,7 @@ impl Jobs {
             }
         };
         let functions = self.functions();
-        let supervisors = self.supervisors.clone();
-        let prepared =
-            prepare::prepare(submission, functions, supervisors, self.background).await?;
+        let prepared = prepare::prepare(submission, functions, self.hosting.clone()).await?;
         let job = Job::start(prepared, self.changed.clone());
         self.lock().slots.insert(id, Slot::Made(job));
         drop(reservation);

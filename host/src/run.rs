@@ -19,6 +19,7 @@ mod functions;
 mod outputs;
 mod programs;
 mod progress;
+pub(crate) mod room;
 mod scope;
 pub(crate) mod workspace;
 

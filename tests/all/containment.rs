@@ -13,12 +13,13 @@ use rustix::process::{Pid, Signal, geteuid};
 use stephost_tests::{Host, Options, block_on, installed_program, program, step_test};
 
 /// One of each.
-const KINDS: &str = "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
+pub(super) const KINDS: &str =
+    "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
 /// How long the processes of a host that was killed may live on.
 const AFTERLIFE: Duration = Duration::from_secs(10);
 
 /// A job of one exec step with the whole zoo, whose processes carry `tag`.
-fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
+pub(super) fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
     let kinds: String = kinds.split(' ').map(|kind| format!(", {kind}")).collect();
     format!(
         "exec: {{command: [\"{}\", \"{tag}\"{kinds}]}}",
@@ -26,22 +27,22 @@ fn zoo(program: &Path, tag: &str, kinds: &str) -> String {
     )
 }
 
-fn built_zoo() -> &'static Path {
+pub(super) fn built_zoo() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_zoo"))
 }
 
-fn exec(script: &str) -> String {
+pub(super) fn exec(script: &str) -> String {
     format!("exec: {{command: [sh, -c, '{script}']}}")
 }
 
 /// A word that no other test's processes have on their command line.
-fn tag(host: &Host, name: &str) -> String {
+pub(super) fn tag(host: &Host, name: &str) -> String {
     let temp = host.temp().file_name().unwrap_or_default();
     format!("zoo-{name}-{}", temp.to_string_lossy())
 }
 
 /// Live processes of the host's jobs: by the mark in their environment, and by the tag for those who cleared it.
-fn alive(host: &Host, tag: &str) -> Vec<String> {
+pub(super) fn alive(host: &Host, tag: &str) -> Vec<String> {
     let mut found = host.survivors();
     found.extend(pids(tag).iter().map(|pid| format!("{pid:?} of the zoo")));
     found
@@ -145,7 +146,7 @@ step_test!(
 );
 
 /// Waits until nobody is left of a host that had no time to see to it.
-async fn all_gone(host: &Host, tag: &str) {
+pub(super) async fn all_gone(host: &Host, tag: &str) {
     // Strangers' ends are no event for us, so this is polled.
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     let killed = Instant::now();
@@ -222,7 +223,7 @@ fn an_ordinary_user_leaves_nobody_either() {
 }
 
 #[test]
-fn who_belongs_to_another_user_is_named_and_holds_nobody_up() {
+fn scenario_18_who_belongs_to_another_user_is_named_and_holds_nobody_up() {
     if !geteuid().is_root() {
         return; // only root can make another user's process
     }
@@ -267,7 +268,7 @@ fn who_belongs_to_another_user_is_named_and_holds_nobody_up() {
 }
 
 /// Live processes with this tag on their command line; a dead one has none.
-fn pids(tag: &str) -> Vec<Pid> {
+pub(super) fn pids(tag: &str) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
     let tagged = processes.filter(|process| {
         let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
@@ -280,7 +281,7 @@ fn pids(tag: &str) -> Vec<Pid> {
 }
 
 /// A copy that everybody may run.
-fn copied(room: &Path, program: &Path, name: &str) -> std::path::PathBuf {
+pub(super) fn copied(room: &Path, program: &Path, name: &str) -> std::path::PathBuf {
     let everybody = || fs::Permissions::from_mode(0o755);
     let copy = room.join(name);
     fs::copy(program, &copy).expect("a program can be copied");

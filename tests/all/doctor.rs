@@ -90,6 +90,24 @@ fn every_check_is_a_line_and_the_last_one_is_a_job() {
         );
         let (verdict, job) = line(&report.out, "job");
         assert_eq!(verdict, "ok");
+        let (cgroup, layers) = (
+            line(&report.out, "cgroup"),
+            line(&report.out, "containment"),
+        );
+        assert_eq!((cgroup.0, layers.0), ("ok", "ok"), "nothing fails without");
+        let has_cgroup = cgroup
+            .1
+            .starts_with("each step gets one of its own below /");
+        let says_why = cgroup
+            .1
+            .starts_with("steps get none, and jobs cannot be limited: ");
+        assert!(has_cgroup != says_why, "{}", cgroup.1);
+        assert_eq!(
+            layers.1.starts_with("process group, supervisor, cgroup: "),
+            has_cgroup,
+            "{}",
+            layers.1
+        );
         assert!(
             job.starts_with("an exec step and a builtin") && job.ends_with(" ms"),
             "{job}"

@@ -4,6 +4,7 @@ mod bootstrap;
 mod daemon;
 mod drain;
 mod health;
+mod limits;
 mod proxy;
 mod recovery;
 mod serve;

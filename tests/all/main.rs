@@ -12,6 +12,7 @@ mod expressions;
 mod hostile;
 mod hosting;
 mod language;
+mod layers;
 mod life;
 mod local;
 mod logs;

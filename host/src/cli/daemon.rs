@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use stephost_policy::Policy;
+use stephost_policy::{Amount, Policy};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -49,6 +49,12 @@ pub(super) struct DaemonArguments {
     /// Builtins of one's own, DIR/NAME.wasm below this directory; otherwise those beside the program
     #[arg(long, value_name = "PATH")]
     builtins: Option<PathBuf>,
+    /// Most memory that the programs of one job may use together, such as "2 GiB"
+    #[arg(long, value_name = "SIZE", value_parser = config::memory)]
+    job_memory_max: Option<u64>,
+    /// Most processes and threads that one job may have at a time
+    #[arg(long, value_name = "COUNT", value_parser = config::processes)]
+    job_processes_max: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +86,8 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         background: arguments.background,
         policy: arguments.policy,
         builtins: arguments.builtins,
+        job_memory_max: arguments.job_memory_max,
+        job_processes_max: arguments.job_processes_max,
     })
     .map_err(Failure::config)?;
     let log = match &settings.log_file.value {
@@ -94,6 +102,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
     let handed_over = handed_over
         .context("taking the socket from systemd")
         .map_err(Failure::unavailable)?;
+    super::tidy_up();
     let runtime = runtime()?;
     let code = runtime.block_on(serving(settings, handed_over));
     // Blocking work that nobody waits for any more must not hold up the end.
@@ -105,6 +114,7 @@ async fn serving(
     settings: Settings,
     handed_over: Option<std::os::unix::net::UnixListener>,
 ) -> Result<u8, Failure> {
+    let limits = settings.job_limits();
     let file = settings.policy.value;
     let policy = match read_policy(file.as_deref()) {
         Ok(policy) => policy,
@@ -127,7 +137,7 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, supervisors) = super::jobs(functions, settings.background.value)?;
+    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let tasks = [
         watch_signals(drain)
@@ -154,7 +164,7 @@ async fn serving(
     for task in tasks {
         task.abort();
     }
-    supervisors.close().await;
+    super::close(&hosting).await;
     served.context("serving").map_err(Failure::internal)?;
     tracing::info!("ended");
     Ok(exit::FINE)
@@ -257,8 +267,8 @@ pub(super) fn config(command: ConfigCommand) -> Result<u8, Failure> {
 fn shown(settings: &Settings, with_origin: bool) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>, without: &str, origin: &config::Origin| {
-        let (mark, value) = match &value {
-            Some(value) => ("", format!("{value:?}")),
+        let (mark, value) = match value {
+            Some(value) => ("", value),
             None => ("# ", format!("({without})")),
         };
         let origin = if with_origin {
@@ -273,7 +283,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         setting
             .value
             .as_ref()
-            .map(|path| path.display().to_string())
+            .map(|path| format!("{:?}", path.display().to_string()))
     };
     let Settings {
         socket,
@@ -282,6 +292,8 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         background,
         policy,
         builtins,
+        job_memory_max,
+        job_processes_max,
     } = settings;
     let usual = config::default_socket().display().to_string();
     line("socket", path(socket), &usual, &socket.origin);
@@ -289,7 +301,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
     let drain = jiff::SignedDuration::try_from(drain_timeout.value).unwrap_or_default();
     line(
         "drain-timeout",
-        Some(format!("{drain:#}")),
+        Some(format!("{:?}", format!("{drain:#}"))),
         "",
         &drain_timeout.origin,
     );
@@ -302,5 +314,16 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
     let own = "that of the program";
     line("policy", path(policy), own, &policy.origin);
     line("builtins", path(builtins), own, &builtins.origin);
+    let memory = job_memory_max
+        .value
+        .map(|bytes| format!("{:?}", Amount::Bytes(bytes).to_string()));
+    line("job-memory-max", memory, "no limit", &job_memory_max.origin);
+    let processes = job_processes_max.value.map(|count| count.to_string());
+    line(
+        "job-processes-max",
+        processes,
+        "no limit",
+        &job_processes_max.origin,
+    );
     text
 }

@@ -108,13 +108,13 @@ pub(super) fn doctor(json: bool) -> Result<u8, Failure> {
 
 async fn checks() -> Vec<Check> {
     let (policy, own) = (config::policy(), config::own_builtins());
-    let mut checks = machine::checks();
+    let (mut checks, has_cgroup) = machine::checks();
     checks.extend([
         program::temporary_files(),
         program::socket(),
         program::policy(&policy),
         program::own_builtins(&own),
-        program::containment(),
+        program::containment(has_cgroup),
     ]);
     let in_force = policy.ok().zip(own.ok());
     let a_host_starts = in_force.is_some();

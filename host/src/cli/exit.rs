@@ -65,6 +65,11 @@ impl Failure {
         Failure::new(CONFIG, error)
     }
 
+    /// What went wrong, for somebody who goes on.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        self.error
+    }
+
     /// Something cannot be made.
     pub(crate) fn cannot_create(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(CANNOT_CREATE, error)

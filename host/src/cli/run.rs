@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use stephost_expr::Value;
+use stephost_process::JobLimits;
 use stephost_steps::{Function, LoadError, LocalReference, Parsed, Strictness, limits, load_local};
 
 use super::exit::{self, Failure};
@@ -348,7 +349,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, supervisors) = super::jobs(functions, config::Background::Keep)?;
+    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
     let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;
@@ -395,7 +396,7 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         }
     }
 
-    supervisors.close().await;
+    super::close(&hosting).await;
     let code = report::code(&ended.ending, arguments.propagate_exit, signal);
     if arguments.json {
         let document = report::document(&settings.what, &ended, &differs, code);
@@ -453,7 +454,9 @@ fn status(ended: &Ended) -> &'static str {
 
 fn refused(error: RunError) -> Failure {
     match error {
-        RunError::Refused(RefusedJob::Storage { .. }) => Failure::cannot_create(error),
+        RunError::Refused(RefusedJob::Storage { .. } | RefusedJob::Unlimited { .. }) => {
+            Failure::cannot_create(error)
+        }
         RunError::Refused(RefusedJob::Directory { .. }) => Failure::usage(error),
         RunError::Refused(RefusedJob::LogLevel { .. } | RefusedJob::Variable(_)) => {
             Failure::usage(error)

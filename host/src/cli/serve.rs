@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
+use stephost_process::JobLimits;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,6 +45,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
     observe::start(log)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
+    super::tidy_up();
     let runtime = runtime()?;
     let code = runtime.block_on(serving(arguments));
     // Blocking work that nobody waits for any more must not hold up the end.
@@ -88,7 +90,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, supervisors) = super::jobs(functions, config::Background::Keep)?;
+    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")
@@ -124,7 +126,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         code = &mut command => (Some(code), serving.await),
     };
     signals.abort();
-    supervisors.close().await;
+    super::close(&hosting).await;
     served.context("serving").map_err(Failure::internal)?;
     match code {
         Some(code) => code,

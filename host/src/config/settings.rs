@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use stephost_policy::Amount;
+use stephost_process::JobLimits;
 use toml::Spanned;
 
 use super::companion::read_regular;
@@ -23,6 +25,12 @@ const FILE_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a drain waits for running jobs, unless told otherwise.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// With less, not even a shell starts.
+const MEMORY_BYTES_MIN: u64 = 1 << 20;
+
+/// The kernel counts no further (`PID_MAX_LIMIT`).
+const PROCESSES_MAX: u64 = 4 << 20;
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -39,6 +47,10 @@ pub(crate) struct Settings {
     pub(crate) policy: Setting<Option<PathBuf>>,
     /// A directory of builtins; without one, that of the program.
     pub(crate) builtins: Setting<Option<PathBuf>>,
+    /// Bytes of memory that the programs of one job may use together.
+    pub(crate) job_memory_max: Setting<Option<u64>>,
+    /// Processes and threads that one job may have at a time.
+    pub(crate) job_processes_max: Setting<Option<u64>>,
 }
 
 /// What becomes of processes that outlive their step.
@@ -107,6 +119,8 @@ pub(crate) struct Flags {
     pub(crate) background: Option<Background>,
     pub(crate) policy: Option<PathBuf>,
     pub(crate) builtins: Option<PathBuf>,
+    pub(crate) job_memory_max: Option<u64>,
+    pub(crate) job_processes_max: Option<u64>,
 }
 
 /// Why there are no settings.
@@ -142,6 +156,8 @@ struct File {
     background: Option<Spanned<String>>,
     policy: Option<Spanned<PathBuf>>,
     builtins: Option<Spanned<PathBuf>>,
+    job_memory_max: Option<Spanned<String>>,
+    job_processes_max: Option<Spanned<u64>>,
 }
 
 /// The settings that flags and files make together.
@@ -206,6 +222,8 @@ impl Default for Settings {
             background: setting(Background::Keep),
             policy: setting(None),
             builtins: setting(None),
+            job_memory_max: setting(None),
+            job_processes_max: setting(None),
         }
     }
 }
@@ -278,7 +296,32 @@ impl Settings {
                 origin: origin(span),
             };
         }
+        if let Some(given) = file.job_memory_max {
+            let span = given.span();
+            let value = memory(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
+            self.job_memory_max = Setting {
+                value: Some(value),
+                origin: origin(span),
+            };
+        }
+        if let Some(given) = file.job_processes_max {
+            let span = given.span();
+            let value = enough_processes(given.into_inner())
+                .map_err(|fault| invalid(span.clone(), fault))?;
+            self.job_processes_max = Setting {
+                value: Some(value),
+                origin: origin(span),
+            };
+        }
         Ok(())
+    }
+
+    /// What the programs of one job may use together.
+    pub(crate) fn job_limits(&self) -> JobLimits {
+        JobLimits {
+            memory_bytes: self.job_memory_max.value,
+            processes: self.job_processes_max.value,
+        }
     }
 
     fn take(&mut self, flags: Flags) {
@@ -292,6 +335,14 @@ impl Settings {
         put(&mut self.log_file, flags.log_file);
         put(&mut self.policy, flags.policy);
         put(&mut self.builtins, flags.builtins);
+        let put = |slot: &mut Setting<Option<u64>>, flag: Option<u64>| {
+            if flag.is_some() {
+                slot.value = flag;
+                slot.origin = Origin::Flag;
+            }
+        };
+        put(&mut self.job_memory_max, flags.job_memory_max);
+        put(&mut self.job_processes_max, flags.job_processes_max);
         if let Some(value) = flags.drain_timeout {
             self.drain_timeout = Setting {
                 value,
@@ -317,6 +368,39 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "use a duration like 90s or 10m".to_owned())?;
     Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// Reads `512 MiB`, `2GiB`.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    match Amount::bytes(text)? {
+        bytes if bytes < MEMORY_BYTES_MIN => Err(format!(
+            "no job runs with less than {}",
+            Amount::Bytes(MEMORY_BYTES_MIN)
+        )),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Reads a number of processes.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn processes(text: &str) -> Result<u64, String> {
+    let count = text.parse();
+    enough_processes(count.map_err(|_| "must be a whole number".to_owned())?)
+}
+
+fn enough_processes(count: u64) -> Result<u64, String> {
+    match count {
+        0 => Err("a job needs at least one process".to_owned()),
+        1..=PROCESSES_MAX => Ok(count),
+        _ => Err(format!("a machine has at most {PROCESSES_MAX} processes")),
+    }
 }
 
 /// Line and column of a byte, counted from 1.
@@ -398,6 +482,24 @@ mod tests {
                 "0.toml:1:14: use \"keep\" or \"kill\"",
             ),
             ("socket = ", "0.toml:1:"),
+            ("job-memory-max = 64", "0.toml:1:18: invalid type"),
+            (
+                "job-memory-max = \"64\"",
+                "0.toml:1:18: must be a size with its unit",
+            ),
+            (
+                "job-memory-max = \"1 KiB\"",
+                "0.toml:1:18: no job runs with less than 1 MiB",
+            ),
+            (
+                "job-processes-max = 0",
+                "0.toml:1:21: a job needs at least one process",
+            ),
+            ("job-processes-max = -1", "0.toml:1:21: invalid value"),
+            (
+                "job-processes-max = 5000000",
+                "0.toml:1:21: a machine has at most",
+            ),
         ];
         for (text, words) in table {
             let error = merged(&[text]).expect_err(text);

@@ -12,11 +12,11 @@ use std::time::Duration;
 use stephost_expr::{Map, Value};
 use stephost_job::{GRACE_DEFAULT, JobId};
 use stephost_joblog::{Secrets, Stream};
-use stephost_process::Supervisors;
 use stephost_steps::{DocumentError, Parsed, Strictness};
 use tokio::sync::watch;
 
-use crate::config::{self, Background};
+use super::Hosting;
+use crate::config;
 use crate::logfile::{self, LogReader, LogWriter};
 use crate::run::workspace::Workspace;
 use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
@@ -93,6 +93,13 @@ pub(crate) enum RefusedJob {
         #[source]
         source: std::io::Error,
     },
+    /// A limit of the operator's is not in force, so nothing may run.
+    #[error("the job cannot be limited as this step host demands: {}", source.kind())]
+    Unlimited {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The host has no room, or may not write.
     #[error("the step host cannot store the job: {}", source.kind())]
     Storage {
@@ -125,15 +132,15 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     submission: Submission,
     functions: Arc<Functions>,
-    supervisors: Supervisors,
-    background: Background,
+    hosting: Hosting,
 ) -> Result<Prepared, RefusedJob> {
     if submission.is_small() {
-        return prepare_blocking(submission, functions, supervisors, background);
+        return prepare_blocking(submission, functions, &hosting);
     }
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
-    let blocking = move || prepare_blocking(submission, functions, supervisors, background);
-    match tokio::task::spawn_blocking(blocking).await {
+    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, &hosting))
+        .await
+    {
         Ok(prepared) => prepared,
         Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
         Err(_) => Err(RefusedJob::Broken(
@@ -145,8 +152,7 @@ pub(super) async fn prepare(
 fn prepare_blocking(
     submission: Submission,
     functions: Arc<Functions>,
-    supervisors: Supervisors,
-    background: Background,
+    hosting: &Hosting,
 ) -> Result<Prepared, RefusedJob> {
     let Submission {
         id,
@@ -171,7 +177,7 @@ fn prepare_blocking(
     let level = log_level(&env, &variables, &root)?;
     let work_dir = work_dir(directory.as_deref())?;
 
-    let parent = config::temp_dir();
+    let parent = hosting.directory();
     let storage = |source| RefusedJob::Storage { source };
     let (writer, reader) = logfile::create(&parent, secrets(&variables)).map_err(storage)?;
     let workspace = Workspace::new(parent);
@@ -190,6 +196,8 @@ fn prepare_blocking(
         .map(|(name, value)| (name, Value::string(value)))
         .collect();
 
+    let supervisors = hosting.supervisors.for_job();
+    let supervisors = supervisors.map_err(|source| RefusedJob::Unlimited { source })?;
     let grace = grace.unwrap_or(GRACE_DEFAULT);
     let (stop, stop_level) = watch::channel(StopLevel::None);
     let context = JobContext {
@@ -204,7 +212,7 @@ fn prepare_blocking(
         grace,
         quote_lines,
         stop: stop_level,
-        background,
+        background: hosting.background,
         leftovers: Mutex::default(),
         watcher,
     };

@@ -3,6 +3,7 @@
 //!
 //! Called by `exec`, `programs` and `background` at a step's end, by `jobs::driver` at the job's.
 
+use stephost_policy::Amount;
 use stephost_process::{Report, Trace};
 
 /// Most survivors that are named in the job's log.
@@ -21,6 +22,8 @@ pub(super) fn record(step: &str, report: &Report) {
         process.killed_after_ms = milliseconds(trace.killed_after),
         process.killed = trace.killed_processes,
         process.left_by = %trace.mechanism,
+        process.cgroup = trace.cgroup,
+        process.memory_kills = trace.limits_reached.memory_kills,
         process.kept = report.leftovers.as_ref().map_or(0, stephost_process::Leftovers::processes),
         process.leaked = trace.leaked(),
         process.user_ms = usage.user.as_millis(),
@@ -28,6 +31,7 @@ pub(super) fn record(step: &str, report: &Report) {
         process.peak_rss_kib = usage.peak_rss_kib,
         "a native program ended"
     );
+    reached(step, trace);
     leaked(step, trace);
 }
 
@@ -49,10 +53,48 @@ pub(crate) fn record_kept(job: &str, trace: &Trace) {
         job.id = %job,
         process.killed = trace.killed_processes,
         process.left_by = %trace.mechanism,
+        process.cgroup = trace.cgroup,
         process.leaked = trace.leaked(),
         "killed what a step left running"
     );
+    reached(job, trace);
     leaked(job, trace);
+}
+
+fn reached(whose: &str, trace: &Trace) {
+    let reached = &trace.limits_reached;
+    if reached.memory_kills > 0 {
+        tracing::warn!(
+            %whose,
+            process.memory_kills = reached.memory_kills,
+            limit.memory_bytes = reached.limits.memory_bytes,
+            "the kernel killed for memory"
+        );
+    }
+    if reached.processes_refused > 0 {
+        tracing::warn!(
+            %whose,
+            process.refused = reached.processes_refused,
+            limit.processes = reached.limits.processes,
+            "a job wanted more processes than it may have"
+        );
+    }
+}
+
+/// Why the kernel killed, if it did because of the job's own limit.
+pub(super) fn out_of_memory(trace: &Trace) -> Option<String> {
+    let limit = trace.limits_reached.limits.memory_bytes?;
+    (trace.limits_reached.memory_kills > 0).then(|| {
+        let limit = Amount::Bytes(limit);
+        format!("killed by the kernel: the job used more than its memory limit of {limit}")
+    })
+}
+
+/// Why a program could not start others, if that was the job's own limit.
+fn out_of_processes(trace: &Trace) -> Option<String> {
+    let limit = trace.limits_reached.limits.processes?;
+    (trace.limits_reached.processes_refused > 0)
+        .then(|| format!("the job wanted more than its limit of {limit} processes"))
 }
 
 fn leaked(whose: &str, trace: &Trace) {
@@ -61,7 +103,7 @@ fn leaked(whose: &str, trace: &Trace) {
     }
 }
 
-/// The line for the job's log; `None` when nobody had to be killed.
+/// The line for the job's log; `None` when nobody had to be killed and no limit was reached.
 pub(crate) fn line(trace: &Trace) -> Option<String> {
     let killed = match trace.killed_processes {
         0 => None,
@@ -85,7 +127,10 @@ pub(crate) fn line(trace: &Trace) -> Option<String> {
         };
         format!("could not kill {}{more}", named.join(", "))
     });
-    let parts: Vec<String> = killed.into_iter().chain(survivors).collect();
+    let limits = out_of_memory(trace)
+        .into_iter()
+        .chain(out_of_processes(trace));
+    let parts: Vec<String> = limits.chain(killed).chain(survivors).collect();
     (!parts.is_empty()).then(|| format!("step host: {}", parts.join("; ")))
 }
 
@@ -93,7 +138,7 @@ pub(crate) fn line(trace: &Trace) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use stephost_process::Survivor;
+    use stephost_process::{JobLimits, LimitsReached, Survivor};
 
     use super::*;
 
@@ -140,7 +185,35 @@ mod tests {
                 ),
             ),
         ];
-        for (trace, expected) in table {
+        let reached = LimitsReached {
+            limits: JobLimits {
+                memory_bytes: Some(64 << 20),
+                processes: Some(20),
+            },
+            ..LimitsReached::default()
+        };
+        let limited = |memory_kills, processes_refused| Trace {
+            limits_reached: LimitsReached {
+                memory_kills,
+                processes_refused,
+                ..reached
+            },
+            ..quiet.clone()
+        };
+        let limits = [
+            (limited(0, 0), None),
+            (
+                limited(2, 0),
+                Some(
+                    "step host: killed by the kernel: the job used more than its memory limit of 64 MiB",
+                ),
+            ),
+            (
+                limited(0, 7),
+                Some("step host: the job wanted more than its limit of 20 processes"),
+            ),
+        ];
+        for (trace, expected) in table.into_iter().chain(limits) {
             assert_eq!(line(&trace).as_deref(), expected, "{trace:?}");
         }
         let many = Trace {

@@ -17,6 +17,9 @@ use super::{
     Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env, outputs,
 };
 
+/// How the kernel kills.
+const KILL: i32 = 9;
+
 /// A program and where it runs, expanded.
 struct Command {
     /// Program and arguments; at least the program.
@@ -197,6 +200,7 @@ impl JobContext {
         if let Some(leftovers) = report.leftovers {
             self.outlived(name, leftovers).await;
         }
+        let out_of_memory = containment::out_of_memory(&report.trace);
         let is_lost = report.trace.mechanism == Mechanism::Host;
         let ending = match report.exit {
             Exit::LOST if is_lost => Ending::Failed {
@@ -210,6 +214,10 @@ impl JobContext {
             Exit::Code(code) => Ending::Failed {
                 message: "exec".to_owned(),
                 exit_status: Some(code),
+            },
+            Exit::Signal(KILL) if !report.killed && out_of_memory.is_some() => Ending::Failed {
+                message: format!("exec: {}", out_of_memory.unwrap_or_default()),
+                exit_status: Some(128 + KILL),
             },
             Exit::Signal(_) | Exit::Dumped(_) => Ending::Failed {
                 message: format!("exec: {}", report.exit),

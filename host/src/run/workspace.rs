@@ -7,7 +7,7 @@
 //! What a step may have replaced is only opened through [`WorkFile::read`] and
 //! [`read_replaceable`].
 
-mod removal;
+pub(super) mod removal;
 
 use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};

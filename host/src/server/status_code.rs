@@ -16,6 +16,7 @@ pub(super) fn run(error: RunError) -> Status {
                 Code::InvalidArgument
             }
             RefusedJob::Directory { .. } => Code::FailedPrecondition,
+            RefusedJob::Unlimited { .. } => Code::Unavailable,
             RefusedJob::Storage { source } => match source.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                     Code::ResourceExhausted
@@ -78,6 +79,10 @@ mod tests {
             (
                 RefusedJob::Variable("x".into()).into(),
                 Code::InvalidArgument,
+            ),
+            (
+                RefusedJob::Unlimited { source: denied() }.into(),
+                Code::Unavailable,
             ),
             (
                 RefusedJob::Directory { source: denied() }.into(),

@@ -186,6 +186,7 @@ step_test!(
             "CI_STEPS_LOG_LEVEL",
             "PATH",
             "REQUESTED",
+            "STEPHOST_HOST_ID",
             "STEPHOST_TEST_MARK",
             "STEP_RUNNER_SOCKET",
             "TMPDIR",

@@ -16,19 +16,19 @@ use tokio::process::Command;
 use super::{Running, directory, read, run_job, spawn, start, text};
 
 /// Where a daemon of these tests is started, and what it tells systemd.
-struct Place {
-    dir: TempDir,
+pub(super) struct Place {
+    pub(super) dir: TempDir,
     notices: UnixDatagram,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let dir = directory();
         let notices = UnixDatagram::bind(dir.path().join("notify")).expect("a socket can be made");
         Place { dir, notices }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -38,14 +38,14 @@ impl Place {
         path
     }
 
-    fn serve(&self, arguments: &[&str]) -> Running {
+    pub(super) fn serve(&self, arguments: &[&str]) -> Running {
         let arguments: Vec<&str> = [&["serve"], arguments].concat();
         let notify = self.path("notify");
         start(&self.dir, &arguments, &[("NOTIFY_SOCKET", text(&notify))])
     }
 
     /// The next thing that systemd is told; the others are passed over.
-    async fn told(&self, words: &str) {
+    pub(super) async fn told(&self, words: &str) {
         let mut message = [0; 256];
         loop {
             let length = self
@@ -60,7 +60,7 @@ impl Place {
         }
     }
 
-    async fn client(&self, socket: &str) -> Client {
+    pub(super) async fn client(&self, socket: &str) -> Client {
         Client::connect(&self.path(socket))
             .await
             .expect("it listens")
@@ -254,7 +254,7 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
     let place = Place::new();
     let config = place.write(
         "config.toml",
-        "# ours\nsocket = \"/run/stephost/steps.sock\"\ndrain-timeout = \"90s\"\n",
+        "# ours\nsocket = \"/run/stephost/steps.sock\"\ndrain-timeout = \"90s\"\njob-processes-max = 200\n",
     );
     let shown = async |more: &[&str]| {
         let arguments = [&["config", "show", "--config", text(&config)], more].concat();
@@ -269,6 +269,8 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
         background = "keep"  # default
         # policy = (that of the program)  # default
         # builtins = (that of the program)  # default
+        # job-memory-max = (no limit)  # default
+        job-processes-max = 200  # "config.toml" line 4
     "#]]
     .assert_eq(&shown(&["--origin"]).await);
     let plain = shown(&[]).await;
@@ -381,6 +383,9 @@ fn the_units_start_the_program_as_it_is() {
     assert_eq!(line(&service, "Type"), "notify-reload");
     assert_eq!(line(&service, "Requires"), "stephost.socket");
     assert_eq!(line(&socket, "SocketUser"), line(&service, "User"));
+    // What a cgroup for each step needs.
+    assert_eq!(line(&service, "Delegate"), "yes");
+    assert!(!service.contains("ProtectControlGroups=yes"), "{service}");
     let command = line(&service, "ExecStart");
     let mut words = command.split_whitespace();
     assert_eq!(words.next(), Some("/usr/local/bin/stephost"));

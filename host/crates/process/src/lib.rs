@@ -1,12 +1,13 @@
 //! One native step: started, read, stopped, and reported when nobody of it is left.
 //!
-//! Owns: the supervisors and their pool, spawning, both output pipes, the polite and the hard stop, the text of an ending.
+//! Owns: the supervisors and their pool, cgroups, spawning, both output pipes, the polite and the hard stop, the text of an ending.
 //! Promises:
 //! - [`Supervisors::start`] gives a [`Running`] or a [`StartError`] that a client may read; nothing is left behind by a failed start.
 //! - Everything that the leader wrote reaches the [`Output`], in the order it was read, before the [`Report`].
 //! - What outlives a step is read on until it ends, and told apart from the step ([`Output::write_late`]): it never meets a closed pipe.
 //! - The leader's exit decides; a pipe held by somebody else never fails a step and delays it by a second at most.
-//! - Ended means *empty*: the kernel has no descendant of the step any more, whatever it did to get away. Exceptions are named in
+//! - Ended means *empty*: the kernel has no descendant of the step any more, whatever it did to get away, and nobody is in its cgroup, if it
+//!   could have one. Exceptions are named in
 //!   the report ([`Survivor`]), or kept on purpose until the job ends ([`Leftovers`]).
 //! - Leaving is clean-up: dropping a [`Running`], its `ended` future or a [`Leftovers`] kills all of it; so does the death of the host.
 //! - A signal never reaches a stranger (see `supervisor`).
@@ -29,19 +30,23 @@
 //!
 //! # What is not contained
 //!
-//! Work that a step hands to another daemon (docker, cron, systemd) does not descend from it. A process of another user (sudo) may
-//! be out of reach of our signals: it is named as a survivor. A step runs as the host's own user, so all of this is about
+//! Work that a step hands to another daemon (docker, cron, systemd) does not descend from it. A process of another user (sudo) is
+//! out of reach of our signals: without a cgroup it is named as a survivor. A step runs as the host's own user, so all of this is about
 //! accidents and daemons, not about attackers (design D10).
 //!
 //! # How a step is spawned
 //!
 //! Always `posix_spawn` (`CLONE_VM | CLONE_VFORK`), of the supervisor in the host and of the step in the supervisor; `tests/spawning.rs` keeps it
-//! so. Forking a host with a gigabyte resident would cost a hundred milliseconds. A supervisor gets the limit of descriptors
+//! so. Forking a host with a gigabyte resident would cost a hundred milliseconds. The exception is a step with a cgroup, in which its supervisor, which is
+//! small, makes it by `clone3`. A supervisor gets the limit of descriptors
 //! that the host was started with ([`raise_descriptor_limit`]), and so does every step.
 #![deny(unsafe_code)]
 
+mod cgroup;
+mod dead;
 mod descriptors;
 mod exit;
+mod identity;
 mod leftovers;
 mod link;
 mod lookup;
@@ -60,14 +65,17 @@ mod tree;
 mod wire;
 
 pub use crate::{
+    cgroup::{CgroupId, CgroupUnusable, HostCgroup, JobLimits, LimitsReached},
+    dead::{Cleared, clear_cgroup, kill_marked},
     descriptors::raise_descriptor_limit,
     exit::Exit,
+    identity::{Identity, Mark},
     leftovers::Leftovers,
     link::start_other,
     lookup::which,
     pid::Pid,
     plan::{Output, Plan, Stream},
-    pool::{Supervisors, hide_memory},
+    pool::{Supervisors, Surroundings, hide_memory},
     report::{Mechanism, Report, Survivor, Trace, Usage},
     running::{Running, Stopper},
     start_error::{StartError, WorkDirFault},

@@ -33,7 +33,7 @@ use tokio::{io::Interest, net::UnixDatagram};
 use crate::{
     descriptors,
     supervisor::MARKER,
-    wire::{TOLD_BYTES_MAX, Told},
+    wire::{self, TOLD_BYTES_MAX, Told},
 };
 
 /// Supervisors that were not reaped yet, those that run included. Also the list of the host's children that are not orphans.
@@ -129,12 +129,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Starts a supervisor: `program` with the marker. Needs the runtime's context.
+    /// Starts a supervisor: `program` with the marker, and with the host's cgroup, which it removes should the host die. Needs the
+    /// runtime's context.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub(crate) fn start(program: &Path) -> io::Result<Link> {
+    pub(crate) fn start(program: &Path, cgroup: Option<&Path>) -> io::Result<Link> {
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -148,6 +149,7 @@ impl Link {
         command
             .arg0(OsStr::new("step-supervisor"))
             .arg(MARKER)
+            .args(cgroup)
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
@@ -187,7 +189,7 @@ impl Link {
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         let send = || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
             let mut extra = SendAncillaryBuffer::new(&mut space);
             if !descriptors.is_empty() {
                 extra.push(SendAncillaryMessage::ScmRights(descriptors));
@@ -247,6 +249,9 @@ impl Link {
 
     /// Lets go: the supervisor kills everybody and ends.
     pub(crate) fn hang_up(&self) {
+        // Said first, so that nobody takes us for dead.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = rustix::net::send(self.socket.as_fd(), &wire::dismiss(), flags);
         let _ = self.socket.shutdown(Shutdown::Both);
         // One that was stopped would not notice.
         self.wake();

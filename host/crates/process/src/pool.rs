@@ -8,11 +8,15 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     path::{self, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use rustix::{
+    io::Errno,
     pipe::{PipeFlags, pipe_with},
     process::{DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior},
 };
@@ -25,7 +29,8 @@ use tokio::{
 };
 
 use crate::{
-    Output, Plan, Running, StartError,
+    HostCgroup, Mark, Output, Plan, Running, StartError,
+    cgroup::{JobCgroup, StepCgroup},
     link::{self, Link},
     lookup, orphans,
     pump::Pump,
@@ -45,13 +50,27 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Supervisors {
     pool: Arc<Pool>,
+    /// What the steps of this handle share, when jobs have limits.
+    job: Option<Arc<JobCgroup>>,
     /// Refills and reaps; owned by the handles, and so not by the pool that it serves.
     _keeper: Arc<Keeper>,
+}
+
+/// What steps get beside their supervisor.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Where each step gets a cgroup of its own.
+    pub cgroup: Option<HostCgroup>,
+    /// By which a later host knows them, should this one die.
+    pub mark: Option<Mark>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Pool {
     program: PathBuf,
+    surroundings: Surroundings,
+    /// Cgroups turned out to be of no use here, and no limit needs them.
+    without_cgroup: AtomicBool,
     waiting: Mutex<Waiting>,
     /// Tells the keeper that nobody waits any more.
     taken: Notify,
@@ -82,9 +101,9 @@ impl Supervisors {
     /// # Panics
     ///
     /// Outside the context of a tokio runtime with its I/O and time drivers.
-    pub fn new() -> io::Result<Supervisors> {
+    pub fn new(surroundings: Surroundings) -> io::Result<Supervisors> {
         // The link itself and not where it leads: it works when the file was replaced or removed.
-        Supervisors::of_program("/proc/self/exe".into())
+        Supervisors::of_program("/proc/self/exe".into(), surroundings)
     }
 
     /// Supervisors that are `program`, which calls [`supervise_if_asked`](crate::supervise_if_asked) in its `main`.
@@ -96,11 +115,13 @@ impl Supervisors {
     /// # Panics
     ///
     /// As [`Supervisors::new`].
-    pub fn of_program(program: PathBuf) -> io::Result<Supervisors> {
+    pub fn of_program(program: PathBuf, surroundings: Surroundings) -> io::Result<Supervisors> {
         // Who loses his supervisor becomes our child.
         set_child_subreaper(Some(getpid()))?;
         let pool = Arc::new(Pool {
             program,
+            surroundings,
+            without_cgroup: AtomicBool::new(false),
             waiting: Mutex::default(),
             taken: Notify::new(),
         });
@@ -110,7 +131,24 @@ impl Supervisors {
         pool.taken.notify_one();
         Ok(Supervisors {
             pool,
+            job: None,
             _keeper: Arc::new(Keeper(keeper)),
+        })
+    }
+
+    /// A handle for one job: what is started by it shares the limits of a job.
+    ///
+    /// # Errors
+    ///
+    /// When a limit cannot be put in force.
+    pub fn for_job(&self) -> io::Result<Supervisors> {
+        let job = match &self.pool.surroundings.cgroup {
+            Some(cgroup) => cgroup.job()?,
+            None => None,
+        };
+        Ok(Supervisors {
+            job: job.map(Arc::new),
+            ..self.clone()
         })
     }
 
@@ -126,7 +164,8 @@ impl Supervisors {
         let path = lookup::program_of(&plan)?;
         // The supervisor is somewhere else. An empty directory stays one, and cannot be entered.
         let work_dir = path::absolute(&plan.work_dir).unwrap_or_default();
-        let encoded = wire::encode_plan(&plan, &path, &work_dir);
+        let mark = self.pool.surroundings.mark.as_ref();
+        let encoded = wire::encode_plan(&plan, &path, &work_dir, mark);
         match self.begin(&encoded, output).await {
             Ok(running) => Ok(running),
             Err(Refusal::Program(system)) => Err(StartError::explain(plan, &path, system)),
@@ -141,6 +180,7 @@ impl Supervisors {
         let (out, out_of_step) = pipe().map_err(Refusal::Host)?;
         let (err, err_of_step) = pipe().map_err(Refusal::Host)?;
         let pump = Pump::new(out, err, output).map_err(Refusal::Host)?;
+        let mut group = self.step_cgroup().map_err(Refusal::Host)?;
         for _ in 0..TRIES_MAX {
             let link = self.pool.take().map_err(Refusal::Host)?;
             // Until the step is somebody's, nobody but us lets go of its supervisor.
@@ -152,8 +192,9 @@ impl Supervisors {
                 for packet in &packets {
                     link.send(packet, &[]).await?;
                 }
-                link.send(&last, &[out_of_step.as_fd(), err_of_step.as_fd()])
-                    .await
+                let mut descriptors = vec![out_of_step.as_fd(), err_of_step.as_fd()];
+                descriptors.extend(group.as_ref().map(StepCgroup::as_fd));
+                link.send(&last, &descriptors).await
             };
             let sent: io::Result<()> = sent.await;
             if let Err(system) = sent {
@@ -168,13 +209,26 @@ impl Supervisors {
                 Some(Told::Started { pid }) => {
                     let pid = Pid::from_raw(pid).ok_or_else(|| Refusal::Host(nonsense()))?;
                     std::mem::forget(hold);
+                    let place = Place {
+                        group,
+                        job: self.job.clone(),
+                    };
                     let pool = Arc::clone(&self.pool);
-                    return Ok(Running::drive(pool, link, number, pid, pump));
+                    return Ok(Running::drive(pool, link, number, pid, pump, place));
                 }
                 Some(Told::Failed { errno }) => {
                     std::mem::forget(hold);
                     self.pool.give_back(link);
                     return Err(Refusal::Program(io::Error::from_raw_os_error(errno)));
+                }
+                Some(Told::NotJoined { errno }) => {
+                    std::mem::forget(hold);
+                    self.pool.give_back(link);
+                    if self.job.is_some() {
+                        return Err(Refusal::Host(unlimited(errno)));
+                    }
+                    self.pool.without_cgroup.store(true, Ordering::Relaxed);
+                    group = None;
                 }
                 Some(Told::Retired) => {}
                 // It was killed; who knows whether the step had begun.
@@ -185,6 +239,18 @@ impl Supervisors {
             }
         }
         Err(Refusal::Host(nonsense()))
+    }
+
+    /// A cgroup for one step, where that is possible; where limits need it, there is no other way.
+    fn step_cgroup(&self) -> io::Result<Option<StepCgroup>> {
+        let Some(cgroup) = self.pool.cgroup() else {
+            return Ok(None);
+        };
+        match cgroup.step(self.job.as_deref()) {
+            Ok(step) => Ok(Some(step)),
+            Err(error) if self.job.is_some() => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Ends all that wait, and those that run a step with their step. Returns when all supervisors are gone, or after a second.
@@ -201,7 +267,17 @@ impl Supervisors {
             sleep(pause).await;
             pause *= 2;
         }
+        if let Some(cgroup) = &self.pool.surroundings.cgroup {
+            cgroup.close();
+        }
     }
+}
+
+/// Where a step runs, beside its supervisor.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) group: Option<StepCgroup>,
+    pub(crate) job: Option<Arc<JobCgroup>>,
 }
 
 /// Why a step did not begin.
@@ -214,6 +290,13 @@ enum Refusal {
 
 fn nonsense() -> io::Error {
     io::Error::other("the step's supervisor ended before it had started the step")
+}
+
+fn unlimited(errno: i32) -> io::Error {
+    let system = Errno::from_raw_os_error(errno);
+    io::Error::other(format!(
+        "it cannot be put where the job's limits are in force: {system}"
+    ))
 }
 
 /// A pipe whose ends nobody inherits.
@@ -246,6 +329,11 @@ impl Pool {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn cgroup(&self) -> Option<&HostCgroup> {
+        let wanted = self.surroundings.cgroup.as_ref();
+        wanted.filter(|_| !self.without_cgroup.load(Ordering::Relaxed))
+    }
+
     /// The one that waited last, or a new one.
     fn take(&self) -> io::Result<Arc<Link>> {
         let found = {
@@ -264,8 +352,13 @@ impl Pool {
         };
         match found {
             Some(link) => Ok(link),
-            None => Ok(Arc::new(Link::start(&self.program)?)),
+            None => Ok(Arc::new(self.start_supervisor()?)),
         }
+    }
+
+    fn start_supervisor(&self) -> io::Result<Link> {
+        let cgroup = self.cgroup().map(|cgroup| &*cgroup.id().path);
+        Link::start(&self.program, cgroup)
     }
 
     /// Takes back a supervisor whose step is over and left nobody.
@@ -285,7 +378,7 @@ impl Pool {
             waiting.links.is_empty() && !waiting.closed
         };
         // Failing that, the next start tries again and says why.
-        if lacks && let Ok(link) = Link::start(&self.program) {
+        if lacks && let Ok(link) = self.start_supervisor() {
             let mut waiting = self.waiting();
             if !waiting.closed {
                 // First in is last out: those that have run a step are warm.
@@ -310,6 +403,9 @@ async fn keep(pool: Weak<Pool>, mut ends: Signal) {
             strong.refill();
         }
         link::reap_dead();
+        if let Some(cgroup) = &strong.surroundings.cgroup {
+            cgroup.remove_late();
+        }
         // Not while a sweep counts them.
         if let Ok(_sweeping) = orphans::SWEEPING.try_lock() {
             orphans::reap_dead();

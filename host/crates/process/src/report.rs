@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Exit, Leftovers};
+use crate::{Exit, Leftovers, LimitsReached};
 
 /// The end of a step: nobody is left, or whoever is left is named here.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub struct Trace {
     pub killed_processes: usize,
     /// Who ended them.
     pub mechanism: Mechanism,
+    /// The step had a cgroup of its own, which was killed with it.
+    pub cgroup: bool,
+    /// What the job's limits did while this step ran; none of them without limits.
+    pub limits_reached: LimitsReached,
     /// Who could not be killed within the budget of five seconds.
     pub survivors: Vec<Survivor>,
     /// What the step used: its leader while others live on, else everybody. `None` if it is not known.

@@ -28,11 +28,13 @@ use tokio::{
 
 use crate::{
     Exit, Leftovers, Mechanism, Pid, Report, Survivor, Trace, Usage,
+    cgroup::{JobCgroup, StepCgroup},
     link::Link,
     orphans,
     phases::KILL_BUDGET,
-    pool::Pool,
+    pool::{Place, Pool},
     pump::{Patience, Pump},
+    tree,
     wire::{self, End, Told},
 };
 
@@ -40,6 +42,9 @@ use crate::{
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// How long one that heard it may take to say who is left.
 const REPORT_TIME: Duration = KILL_BUDGET.saturating_add(Duration::from_secs(2));
+
+/// Pause between two looks at a cgroup whose members were killed.
+const SWEEPING_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long one who has closed the step's output is waited for.
 const ENDING_TIME: Duration = Duration::from_millis(20);
@@ -76,6 +81,11 @@ pub(crate) struct Step {
     asked: watch::Sender<Asked>,
     /// The supervisor is this step's. Once it is not, it may be another's.
     ours: Mutex<bool>,
+    /// Its own cgroup, until nobody is left.
+    group: Mutex<Option<StepCgroup>>,
+    /// What it shares with the other steps of its job.
+    job: Option<Arc<JobCgroup>>,
+    has_cgroup: bool,
     /// The report is made: what lives on is kept on purpose, and no stopper's business.
     reported: AtomicBool,
 }
@@ -117,6 +127,22 @@ impl Step {
             self.link.hang_up();
         }
         *ours = false;
+        // Removed here, or when those who live in it have ended.
+        drop(self.group().take());
+    }
+
+    /// Adds what the step's surroundings know.
+    fn completed(&self, trace: Trace) -> Trace {
+        let reached = self.job.as_ref().map(|job| job.reached());
+        Trace {
+            cgroup: self.has_cgroup,
+            limits_reached: reached.unwrap_or_default(),
+            ..trace
+        }
+    }
+
+    fn group(&self) -> MutexGuard<'_, Option<StepCgroup>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ours(&self) -> MutexGuard<'_, bool> {
@@ -139,13 +165,14 @@ impl Step {
     /// Kills what was kept and waits for its end.
     pub(crate) async fn end_kept(&self) -> Trace {
         self.kill();
-        match self.settled().await {
+        let trace = match self.settled().await {
             Settled::Over(end, trace) => {
                 self.release(&end);
                 trace
             }
             Settled::Kept(_) | Settled::Lost => self.take_over().await.1,
-        }
+        };
+        self.completed(trace)
     }
 
     /// Waits until the step is over, whoever is left. A supervisor that does not answer is killed, and the host does its work.
@@ -180,9 +207,13 @@ impl Step {
                 }
                 Some(Told::Survivor(survivor)) => survivors.push(survivor),
                 Some(Told::Killing) => patience = Some(Instant::now() + REPORT_TIME),
-                Some(Told::Started { .. } | Told::Failed { .. } | Told::Retired) | None => {
-                    return Settled::Lost;
-                }
+                Some(
+                    Told::Started { .. }
+                    | Told::Failed { .. }
+                    | Told::NotJoined { .. }
+                    | Told::Retired,
+                )
+                | None => return Settled::Lost,
             }
         }
     }
@@ -190,7 +221,16 @@ impl Step {
     /// Does the supervisor's work after its death, and says what is known of the step.
     async fn take_over(&self) -> (End, Trace) {
         self.link.kill().await;
-        let swept = orphans::sweep().await;
+        let group = self.group().take();
+        if let Some(group) = &group {
+            group.kill();
+        }
+        let mut swept = orphans::sweep().await;
+        if let Some(group) = group {
+            swept
+                .survivors
+                .extend(emptied(&group, &swept.survivors).await);
+        }
         *self.ours() = false;
         let end = End {
             exit: None,
@@ -209,6 +249,21 @@ impl Step {
         };
         (end, trace)
     }
+}
+
+/// Waits until nobody is left in the cgroup of a step whose descendants were swept, or the time is over, and names the others.
+async fn emptied(group: &StepCgroup, known: &[Survivor]) -> Vec<Survivor> {
+    let give_up = Instant::now() + KILL_BUDGET;
+    // Those who are known not to die are not waited for again.
+    while known.is_empty() && !group.is_empty() && Instant::now() < give_up {
+        group.kill();
+        sleep(SWEEPING_PAUSE).await;
+    }
+    let others = group.members();
+    let others = others
+        .into_iter()
+        .filter(|pid| known.iter().all(|survivor| survivor.pid != *pid));
+    others.filter_map(tree::survivor).collect()
 }
 
 async fn at(instant: Option<Instant>) {
@@ -246,6 +301,7 @@ impl Settled {
             mechanism: Mechanism::Supervisor,
             survivors,
             usage: Some(end.usage),
+            ..Trace::default()
         };
         Settled::Over(end, trace)
     }
@@ -259,7 +315,9 @@ impl Running {
         number: u32,
         leader: process::Pid,
         pump: Pump,
+        place: Place,
     ) -> Running {
+        let Place { group, job } = place;
         let step = Arc::new(Step {
             pool,
             link,
@@ -267,6 +325,9 @@ impl Running {
             leader,
             asked: watch::Sender::new(Asked::Nothing),
             ours: Mutex::new(true),
+            has_cgroup: group.is_some(),
+            group: Mutex::new(group),
+            job,
             reported: AtomicBool::new(false),
         });
         // Owned by the value that is returned here: awaited by `ended`, aborted by a drop.
@@ -379,6 +440,7 @@ async fn drive(step: Arc<Step>, mut pump: Pump) -> Report {
     pump.run_until_silent(Patience::Short).await;
     step.reported.store(true, Ordering::Release);
     let known = kept.as_ref().map(|kept| kept.exit);
+    let trace = step.completed(trace);
     Report {
         exit: end.exit.or(known).unwrap_or(Exit::LOST),
         signalled: end.signalled,
@@ -402,6 +464,10 @@ async fn read_what_others_say(pump: &mut Pump) {
 /// The report of a step that others outlived whom nobody wants to stop.
 fn report_kept(step: Arc<Step>, kept: &Kept, pump: Pump) -> Report {
     step.reported.store(true, Ordering::Release);
+    let trace = step.completed(Trace {
+        usage: Some(kept.usage),
+        ..Trace::default()
+    });
     let count = usize::try_from(kept.others).unwrap_or(usize::MAX);
     Report {
         exit: kept.exit,
@@ -409,9 +475,6 @@ fn report_kept(step: Arc<Step>, kept: &Kept, pump: Pump) -> Report {
         killed: false,
         background: pump.held(),
         leftovers: Leftovers::collect(Some((step, count)), pump),
-        trace: Trace {
-            usage: Some(kept.usage),
-            ..Trace::default()
-        },
+        trace,
     }
 }

@@ -19,6 +19,7 @@
 //! For whoever is further down, a handle of the process is opened, its parent is asked for again, and the signal goes to the handle.
 
 mod attributes;
+mod group;
 
 use std::{
     env,
@@ -27,6 +28,7 @@ use std::{
     iter,
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     process::ExitCode,
     ptr,
     time::Duration,
@@ -47,9 +49,10 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use self::attributes::Attributes;
+use self::{attributes::Attributes, group::Group};
 use crate::{
     Exit, Usage,
+    cgroup::{self, NotBorn},
     phases::{Due, Event, Life, Over},
     sys::{self, Dead},
     tree,
@@ -68,6 +71,8 @@ const REAPED_AT_ONCE: u32 = 256;
 /// First and longest pause between two sweeps in which nobody died.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a host that has closed its sockets may take to be dead.
+const DYING_TIME: Duration = Duration::from_secs(1);
 /// Pause between two looks at those who could not be killed.
 const LINGERING_PAUSE: Duration = Duration::from_secs(1);
 
@@ -78,6 +83,7 @@ pub fn supervise_if_asked() -> Option<ExitCode> {
     asked.then(|| match Supervisor::start() {
         Some(mut supervisor) => {
             supervisor.serve();
+            supervisor.clean_up();
             ExitCode::SUCCESS
         }
         // The host sees the socket's end.
@@ -92,6 +98,10 @@ struct Supervisor {
     null: OwnedFd,
     /// The host; another parent means that it is dead.
     host: Option<Pid>,
+    /// The host's cgroup, with a handle of the host, for the case of its death.
+    cgroup: Option<(PathBuf, OwnedFd)>,
+    /// The host has said that it lets go.
+    dismissed: bool,
     /// How it was at the beginning.
     fresh: Attributes,
     /// Parts of a plan that is not complete.
@@ -106,6 +116,8 @@ enum Asked {
     Start {
         number: u32,
         outputs: Option<[OwnedFd; 2]>,
+        /// The directory of the step's own cgroup, where it has one.
+        group: Option<OwnedFd>,
     },
     Terminate {
         number: u32,
@@ -114,7 +126,9 @@ enum Asked {
         number: u32,
     },
     More,
-    /// The host is gone, or has let go of this step.
+    /// The host lives and lets go.
+    Dismissed,
+    /// The host is gone.
     End,
 }
 
@@ -132,10 +146,14 @@ impl Supervisor {
         let _ = set_name(c"step-supervisor");
         rustix::process::chdir("/").ok()?;
         let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let host = getppid();
+        let cgroup = env::args_os().nth(2).map(PathBuf::from);
         Some(Supervisor {
             children,
             null,
-            host: getppid(),
+            host,
+            cgroup: cgroup.zip(host.and_then(|host| pidfd_open(host, PidfdFlags::empty()).ok())),
+            dismissed: false,
             fresh: Attributes::read(),
             plan: Vec::with_capacity(REQUEST_BYTES_MAX),
             packet: vec![0; REQUEST_BYTES_MAX],
@@ -150,50 +168,80 @@ impl Supervisor {
                 Asked::Start {
                     number,
                     outputs: Some(outputs),
+                    group,
                 } => {
-                    let started = self.spawn(&outputs);
+                    let started = self.start_step(&outputs, group);
                     self.plan.clear();
                     drop(outputs);
                     match started {
-                        Ok(leader) => {
+                        Ok((leader, group)) => {
                             tell(&Told::Started {
                                 pid: leader.as_raw_pid(),
                             });
-                            if !self.watch(leader, number) {
+                            if !self.watch(leader, number, group.as_ref()) {
                                 return;
                             }
                         }
-                        Err(errno) => tell(&Told::Failed { errno }),
+                        Err(refusal) => tell(&refusal),
                     }
                     if Attributes::read() != self.fresh {
                         return tell(&Told::Retired);
                     }
                 }
                 Asked::More | Asked::Terminate { .. } | Asked::Kill { .. } => {} // a late stop of the step before
+                Asked::Dismissed => {
+                    self.dismissed = true;
+                    return;
+                }
                 Asked::Start { outputs: None, .. } | Asked::End => return,
             }
         }
     }
 
-    /// Starts the program of the received plan.
-    fn spawn(&self, [out, err]: &[OwnedFd; 2]) -> Result<Pid, i32> {
-        let plan = wire::decode_plan(&self.plan).ok_or(Errno::INVAL.raw_os_error())?;
+    /// Starts the program of the received plan, in its cgroup if it has one; otherwise says why not.
+    fn start_step(
+        &self,
+        outputs: &[OwnedFd; 2],
+        group: Option<OwnedFd>,
+    ) -> Result<(Pid, Option<Group>), Told> {
+        let not_joined = |errno| Told::NotJoined { errno };
+        let group = match group.map(Group::open) {
+            Some(Err(error)) => return Err(not_joined(error.raw_os_error())),
+            Some(Ok(group)) => Some(group),
+            None => None,
+        };
+        let number = |error: std::io::Error| error.raw_os_error().unwrap_or_default();
+        match self.spawn(outputs, group.as_ref()) {
+            Ok(leader) => Ok((leader, group)),
+            Err(NotBorn::Program(error)) => Err(Told::Failed {
+                errno: number(error),
+            }),
+            Err(NotBorn::Cgroup(error)) => Err(not_joined(number(error))),
+        }
+    }
+
+    fn spawn(&self, [out, err]: &[OwnedFd; 2], group: Option<&Group>) -> Result<Pid, NotBorn> {
+        let plan =
+            wire::decode_plan(&self.plan).ok_or_else(|| NotBorn::Program(Errno::INVAL.into()))?;
         let pointers = |strings: &[&CStr]| -> Vec<*const c_char> {
             let strings = strings.iter().map(|string| string.as_ptr());
             strings.chain(iter::once(ptr::null())).collect()
         };
-        sys::spawn(&sys::Program {
+        let program = sys::Program {
             path: plan.path,
             arguments: &pointers(&plan.arguments),
             environment: &pointers(&plan.environment),
             work_dir: plan.work_dir,
             standard: [self.null.as_fd(), out.as_fd(), err.as_fd()],
-        })
-        .map_err(|error| error.raw_os_error().unwrap_or_default())
+        };
+        match group {
+            Some(group) => cgroup::spawn_into(&program, group.dir()),
+            None => sys::spawn(&program).map_err(NotBorn::Program),
+        }
     }
 
     /// Sees a step to its end. Returns whether this supervisor may start another one.
-    fn watch(&mut self, leader: Pid, number: u32) -> bool {
+    fn watch(&mut self, leader: Pid, number: u32, group: Option<&Group>) -> bool {
         let mut life = Life::new();
         let mut tree = Tree {
             leader,
@@ -208,6 +256,8 @@ impl Supervisor {
             is_behind: false,
             terminated_at: None,
             killed_at: None,
+            group,
+            strangers: false,
             list: &mut self.list,
         };
         let mut host_listens = true;
@@ -244,7 +294,8 @@ impl Supervisor {
                     Some(Asked::Terminate { .. } | Asked::Kill { .. } | Asked::More) => {
                         Due::Nothing
                     }
-                    Some(Asked::End | Asked::Start { .. }) => {
+                    Some(asked @ (Asked::Dismissed | Asked::End | Asked::Start { .. })) => {
+                        self.dismissed = matches!(asked, Asked::Dismissed);
                         host_listens = false;
                         stop(&mut life, &mut tree, Event::Kill)
                     }
@@ -254,7 +305,7 @@ impl Supervisor {
                 // One that had to kill starts nothing more: whatever made that necessary ends with it.
                 Some(Over::Empty) => return host_listens && !life.killed(),
                 Some(Over::Left) => {
-                    self.linger();
+                    self.linger(group);
                     return false;
                 }
                 None => {}
@@ -271,24 +322,42 @@ impl Supervisor {
             } else {
                 None
             };
-            self::wait(&self.children, host_listens, wait);
+            let strangers = group.filter(|_| tree.strangers);
+            self::wait(&self.children, host_listens, strangers, wait);
         }
     }
 
     /// Goes on killing those who could not be killed, for as long as the host lives: who is stuck in the kernel may come loose.
-    fn linger(&mut self) {
+    fn linger(&mut self, group: Option<&Group>) {
         while getppid() == self.host {
             empty(&self.children);
             loop {
                 match sys::reap(None) {
                     Dead::Child { .. } => {}
                     Dead::Nobody => break,
-                    Dead::NoChild => return,
+                    Dead::NoChild if group.is_none_or(Group::is_empty) => return,
+                    Dead::NoChild => break,
                 }
             }
             kill_children();
             kill_descendants(&mut self.list);
-            wait(&self.children, false, Some(LINGERING_PAUSE));
+            if let Some(group) = group {
+                group.kill();
+            }
+            wait(&self.children, false, None, Some(LINGERING_PAUSE));
+        }
+    }
+
+    /// Removes the cgroups of a host that died, as far as nobody is in them: the last of its supervisors finds them empty.
+    fn clean_up(&self) {
+        let Some((path, host)) = self.cgroup.as_ref().filter(|_| !self.dismissed) else {
+            return;
+        };
+        // Its sockets are closed a moment before it is dead. One that lives on, and only could not say that it lets go, keeps them.
+        let limit = Timespec::try_from(DYING_TIME).ok();
+        let mut ends = [PollFd::new(host, PollFlags::IN)];
+        if poll(&mut ends, limit.as_ref()) == Ok(1) {
+            cgroup::remove_path(path);
         }
     }
 
@@ -297,20 +366,20 @@ impl Supervisor {
     }
 }
 
-/// Waits for a child's end, for the host, or until `limit` is over.
-fn wait(children: &OwnedFd, host_listens: bool, limit: Option<Duration>) {
+/// Waits for a child's end, for the host, for the last one of a cgroup to go, or until `limit` is over.
+fn wait(children: &OwnedFd, host_listens: bool, group: Option<&Group>, limit: Option<Duration>) {
+    let nothing = || PollFd::new(children, PollFlags::empty());
     let mut sources = [
         PollFd::new(children, PollFlags::IN),
-        PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
+        nothing(),
+        group.map_or_else(nothing, Group::events),
     ];
-    let sources = if host_listens {
-        &mut sources[..]
-    } else {
-        &mut sources[..1]
-    };
+    if host_listens {
+        sources[1] = PollFd::from_borrowed_fd(stdin(), PollFlags::IN);
+    }
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     // An interruption is one more look.
-    let _ = poll(sources, limit.as_ref());
+    let _ = poll(&mut sources, limit.as_ref());
 }
 
 /// Takes a stop: first what is dead already is noted, so that nobody is said to have been signalled after his end.
@@ -326,7 +395,7 @@ fn stop(life: &mut Life, tree: &mut Tree<'_>, stop: Event) -> Due {
 
 /// Receives one packet; `None` if there is none now. Parts of a plan go to `plan`.
 fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> Option<Asked> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut extra = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         let mut into = [IoSliceMut::new(packet)];
@@ -353,6 +422,7 @@ fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> O
         (Some(out), Some(err)) => Some([out, err]),
         _ => None,
     };
+    let group = descriptors.next();
     // No packet of the host's is empty: this is the end.
     let Some(request) = Request::decode(&packet[..received.bytes]) else {
         return Some(Asked::End);
@@ -364,12 +434,17 @@ fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> O
         }
         (Request::Start { number, part }, Some(plan)) => {
             plan.extend_from_slice(part);
-            Asked::Start { number, outputs }
+            Asked::Start {
+                number,
+                outputs,
+                group,
+            }
         }
         // Two steps at once are none of the host's wishes.
         (Request::Part(_) | Request::Start { .. }, None) => Asked::End,
         (Request::Terminate { number }, _) => Asked::Terminate { number },
         (Request::Kill { number }, _) => Asked::Kill { number },
+        (Request::Dismiss, _) => Asked::Dismissed,
     })
 }
 
@@ -415,6 +490,10 @@ struct Tree<'a> {
     is_behind: bool,
     terminated_at: Option<Duration>,
     killed_at: Option<Duration>,
+    /// The step's own cgroup.
+    group: Option<&'a Group>,
+    /// Nobody who descends from us is left, but somebody is in the cgroup.
+    strangers: bool,
     list: &'a mut Vec<i32>,
 }
 
@@ -428,9 +507,11 @@ impl Tree<'_> {
         } else {
             self.reap_all(enough)
         };
+        // Somebody may have been put there who is none of ours; whoever left it is.
+        self.strangers = !others && self.group.is_some_and(|group| !group.is_empty());
         Event::Seen {
             leader: self.exit,
-            others,
+            others: others || self.strangers,
         }
     }
 
@@ -563,7 +644,15 @@ impl Tree<'_> {
             self.pinned = false;
         }
         kill_children();
+        self.kill_group();
         self.reaped_before_sweep = self.reaped;
+    }
+
+    /// Kills those too whom we may not signal.
+    fn kill_group(&self) {
+        if let Some(group) = self.group {
+            group.kill();
+        }
     }
 
     /// Kills whoever can be seen.
@@ -572,6 +661,7 @@ impl Tree<'_> {
         // Who is further down comes up to us when his parent is dead; only when nobody dies must he be looked for.
         if self.reaped == self.reaped_before_sweep {
             kill_descendants(self.list);
+            self.kill_group();
         }
         self.reaped_before_sweep = self.reaped;
     }
@@ -584,11 +674,12 @@ impl Tree<'_> {
             .list
             .iter()
             .filter(|&&pid| pid != leader && tree::stat(pid).is_some_and(|stat| stat.lives()));
+        let alive = alive.count() + usize::from(self.strangers);
         tell(&Told::LeaderEnded {
             exit,
             signalled: life.signalled(),
             usage: self.usage,
-            others: u32::try_from(alive.count()).unwrap_or(u32::MAX),
+            others: u32::try_from(alive).unwrap_or(u32::MAX),
         });
     }
 
@@ -598,6 +689,14 @@ impl Tree<'_> {
 
     fn tell_left(&mut self, life: &Life) {
         tree::descendants(getpid().as_raw_pid(), self.list);
+        if let Some(group) = self.group {
+            let list = &mut *self.list;
+            group.for_each_member(&mut |pid| {
+                if list.len() < list.capacity() && !list.contains(&pid) {
+                    list.push(pid);
+                }
+            });
+        }
         let survivors = self.list.iter().filter_map(|&pid| tree::survivor(pid));
         for survivor in survivors.take(NAMED_MAX) {
             tell(&Told::Survivor(survivor));

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Exit, Plan, Survivor, Usage};
+use crate::{Exit, Mark, Plan, Survivor, Usage};
 
 /// Largest packet to the supervisor; a larger plan takes several. Well below what a socket's buffer holds by default.
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -23,6 +23,7 @@ const PART: u8 = 1;
 const START: u8 = 2;
 const TERMINATE: u8 = 3;
 const KILL: u8 = 4;
+const DISMISS: u8 = 5;
 /// Bytes before the plan's in a packet: what it is, and the step's number.
 const HEAD_BYTES: usize = 5;
 
@@ -31,12 +32,14 @@ const HEAD_BYTES: usize = 5;
 pub(crate) enum Request<'a> {
     /// A part of a plan; more comes.
     Part(&'a [u8]),
-    /// The last part of a plan, and the step's two outputs with it.
+    /// The last part of a plan, and the step's two outputs and its cgroup with it.
     Start { number: u32, part: &'a [u8] },
     /// Asks everybody to end.
     Terminate { number: u32 },
     /// Kills everybody.
     Kill { number: u32 },
+    /// Is said before the socket is closed by a host that lives.
+    Dismiss,
 }
 
 impl Request<'_> {
@@ -49,6 +52,7 @@ impl Request<'_> {
             START => Some(Request::Start { number, part }),
             TERMINATE => Some(Request::Terminate { number }),
             KILL => Some(Request::Kill { number }),
+            DISMISS => Some(Request::Dismiss),
             _ => None,
         }
     }
@@ -62,6 +66,11 @@ pub(crate) fn terminate(number: u32) -> [u8; HEAD_BYTES] {
 /// The packet that asks for a hard stop.
 pub(crate) fn kill(number: u32) -> [u8; HEAD_BYTES] {
     head(KILL, number)
+}
+
+/// The packet that says that the supervisor is not needed any more.
+pub(crate) fn dismiss() -> [u8; HEAD_BYTES] {
+    head(DISMISS, 0)
 }
 
 fn head(kind: u8, number: u32) -> [u8; HEAD_BYTES] {
@@ -83,13 +92,19 @@ pub(crate) fn start(number: u32, plan: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Writes a plan, none of whose strings has a zero byte, for the program at `path`, started in `work_dir`.
-pub(crate) fn encode_plan(plan: &Plan, path: &Path, work_dir: &Path) -> Vec<u8> {
+/// Writes a plan, none of whose strings has a zero byte, for the program at `path`, started in `work_dir` and carrying `mark`.
+pub(crate) fn encode_plan(
+    plan: &Plan,
+    path: &Path,
+    work_dir: &Path,
+    mark: Option<&Mark>,
+) -> Vec<u8> {
     // Of two values for one name the later one counts.
     let environment: BTreeMap<&OsStr, &OsStr> = plan
         .env
         .iter()
         .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        .chain(mark.map(Mark::variable))
         .collect();
     let arguments = [&plan.program].into_iter().chain(&plan.args);
     let mut bytes = Vec::with_capacity(4096);
@@ -169,6 +184,8 @@ pub(crate) enum Told {
     Started { pid: i32 },
     /// The system refused to start the program.
     Failed { errno: i32 },
+    /// The step's cgroup cannot be had; nothing was started.
+    NotJoined { errno: i32 },
     /// Something that children inherit is not as it was; this supervisor starts nothing more.
     Retired,
     /// The leader has ended, others live on.
@@ -250,6 +267,10 @@ impl Told {
                 packet.put(&[2]);
                 packet.put(&errno.to_le_bytes());
             }
+            Told::NotJoined { errno } => {
+                packet.put(&[8]);
+                packet.put(&errno.to_le_bytes());
+            }
             Told::Retired => packet.put(&[3]),
             Told::LeaderEnded {
                 exit,
@@ -317,6 +338,7 @@ impl Told {
                 killed_after: rest.time()?,
                 usage: rest.usage()?,
             }),
+            8 => Told::NotJoined { errno: rest.i32()? },
             _ => return None,
         };
         rest.0.is_empty().then_some(told)
@@ -425,6 +447,7 @@ mod tests {
         vec![
             Told::Started { pid: i32::MAX },
             Told::Failed { errno: 2 },
+            Told::NotJoined { errno: 95 },
             Told::Retired,
             Told::LeaderEnded {
                 exit: Exit::Code(-1),
@@ -474,7 +497,7 @@ mod tests {
             ],
             work_dir: "unused".into(),
         };
-        let bytes = encode_plan(&plan, Path::new("/bin/sh"), Path::new("/"));
+        let bytes = encode_plan(&plan, Path::new("/bin/sh"), Path::new("/"), None);
         let read = decode_plan(&bytes).unwrap();
         assert_eq!((read.path, read.work_dir), (c"/bin/sh", c"/"));
         assert_eq!(read.arguments, [c"sh", c"", c"a b"]);
@@ -523,5 +546,6 @@ mod tests {
             Request::decode(&kill(u32::MAX)),
             Some(Request::Kill { number: u32::MAX })
         );
+        assert_eq!(Request::decode(&dismiss()), Some(Request::Dismiss));
     }
 }

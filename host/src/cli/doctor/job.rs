@@ -5,22 +5,21 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use stephost_process::Supervisors;
+use stephost_process::JobLimits;
 use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CloseRequest, FollowLogsRequest, Job, RunRequest, StatusRequest, step_result,
 };
 use tokio::sync::watch;
 
+use super::super::exit::Failure;
 use super::super::health::channel;
 use super::{Check, told};
 use crate::clock::Stopwatch;
 use crate::config;
-use crate::jobs::Jobs;
 use crate::run::Functions;
 use crate::server::{self, Drain, listen};
 
@@ -63,8 +62,9 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
-    let supervisors = Supervisors::new().context("starting the supervisors of native steps")?;
-    let jobs = Arc::new(Jobs::new(Arc::new(functions), supervisors.clone()));
+    let (jobs, hosting) =
+        super::super::jobs(functions, JobLimits::default(), config::Background::Keep)
+            .map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;
@@ -75,7 +75,7 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         server::serve(listener, jobs, drain_heard, Duration::ZERO),
         asking
     );
-    supervisors.close().await;
+    super::super::close(&hosting).await;
     served.context("serving")?;
     took
 }

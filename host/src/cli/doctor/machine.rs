@@ -1,15 +1,17 @@
-//! What the kernel and the surroundings of the host offer: read, never changed.
+//! What the kernel and the surroundings of the host offer: looked at, and left as it was.
 //!
 //! Each look at a file of `/proc` is a pure function of its text, and the texts of other machines are the tests.
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Access, access};
 use rustix::process::{PidfdFlags, Resource, child_subreaper, getpid, getrlimit, pidfd_open};
 
-use super::Check;
+use stephost_process::{HostCgroup, JobLimits};
+
+use super::{Check, told};
+use crate::run::room;
 
 /// Fewer open files than this, and jobs that run at the same time run out of them.
 const FILES_MIN: u64 = 1024;
@@ -20,22 +22,24 @@ const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// The first kernel that says in one call which pages of a slot were written.
 const PAGEMAP_SCAN_SINCE: (u32, u32) = (6, 7);
 
-/// Looks at everything here.
-pub(super) fn checks() -> Vec<Check> {
+/// Looks at everything here; also says whether steps get a cgroup.
+pub(super) fn checks() -> (Vec<Check>, bool) {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let kernel_release = read("/proc/sys/kernel/osrelease");
-    vec![
+    let (cgroup, has_cgroup) = cgroup();
+    let checks = vec![
         kernel(&read("/proc/sys/kernel/ostype"), &kernel_release),
         process_files(),
         pidfd(),
         subreaper(),
         pid_namespace(fs::read_link("/proc/self/ns/pid").ok().as_deref()),
-        cgroup(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup")),
+        cgroup,
         page_maps(&kernel_release),
         open_files(),
         processes(),
         shells(),
-    ]
+    ];
+    (checks, has_cgroup)
 }
 
 fn kernel(kind: &str, release: &str) -> Check {
@@ -110,64 +114,48 @@ fn pid_namespace(link: Option<&Path>) -> Check {
     )
 }
 
-/// Where the processes of this program are in the tree of cgroup version 2.
-#[derive(Debug, PartialEq, Eq)]
-enum Cgroup {
-    /// There is no such tree here.
-    NotMounted,
-    /// It is mounted, but our place lies outside of what is.
-    OutOfSight,
-    /// The directory.
-    At(PathBuf),
-}
-
-fn own_cgroup(mountinfo: &str, cgroup: &str) -> Cgroup {
-    // A line: `36 35 98:0 /root /mount/point options - type source options`.
-    let mut mounts = mountinfo.lines().filter_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3);
-        kind.starts_with("cgroup2 ")
-            .then_some((place.next()?, place.next()?))
-    });
-    let Some((root, mount_point)) = mounts.next_back() else {
-        return Cgroup::NotMounted;
-    };
-    let own = cgroup.lines().find_map(|line| line.strip_prefix("0::"));
-    let below = own.and_then(|own| Path::new(own).strip_prefix(root).ok());
-    match below {
-        Some(below) if below.starts_with("..") => Cgroup::OutOfSight,
-        Some(below) => Cgroup::At([Path::new(mount_point), below].iter().collect()),
-        None => Cgroup::OutOfSight,
+/// Makes a cgroup as a host does, and removes it.
+fn cgroup() -> (Check, bool) {
+    let name = "cgroup";
+    let made = HostCgroup::make(&room::cgroup_name(&room::new_id()), JobLimits::default());
+    match made {
+        Ok(made) => {
+            let own = made.id().path.parent().unwrap_or(Path::new("/"));
+            let controllers = fs::read_to_string(own.join("cgroup.controllers"));
+            let check = Check::ok(
+                name,
+                format!(
+                    "each step gets one of its own below {}; {}",
+                    own.display(),
+                    limits(&controllers.unwrap_or_default())
+                ),
+            );
+            (check, true)
+        }
+        // Nothing fails without: who is another user's is named instead of killed.
+        Err(error) => {
+            let why = told(&error);
+            let detail = format!("steps get none, and jobs cannot be limited: {why}");
+            (Check::ok(name, detail), false)
+        }
     }
 }
 
-fn cgroup(mountinfo: &str, cgroup: &str) -> Check {
-    let found = match own_cgroup(mountinfo, cgroup) {
-        Cgroup::NotMounted => "version 2 is not mounted".to_owned(),
-        Cgroup::OutOfSight => {
-            "version 2 is mounted, but the host's own group cannot be seen".to_owned()
-        }
-        Cgroup::At(dir) => {
-            let may_write = |file: &str| access(dir.join(file), Access::WRITE_OK).is_ok();
-            let writable = may_write("") && may_write("cgroup.procs");
-            let controllers =
-                fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
-            let controllers = match controllers.trim() {
-                "" => "no controllers".to_owned(),
-                some => format!("controllers {some}"),
-            };
-            format!(
-                "version 2 at {}, {}, {controllers}",
-                dir.display(),
-                if writable {
-                    "delegated to us"
-                } else {
-                    "not ours to write"
-                }
-            )
-        }
+/// Which limits can be put in force with these controllers.
+fn limits(controllers: &str) -> &'static str {
+    let has = |controller| {
+        controllers
+            .split_whitespace()
+            .any(|word| word == controller)
     };
-    Check::ok("cgroup", format!("{found}; this version does not use it"))
+    match (has("memory"), has("pids")) {
+        (true, true) => "jobs can be limited in memory and processes",
+        (true, false) => "jobs can be limited in memory, not in processes: no controller pids here",
+        (false, true) => {
+            "jobs can be limited in processes, not in memory: no controller memory here"
+        }
+        (false, false) => "jobs cannot be limited: no controllers memory and pids here",
+    }
 }
 
 fn page_maps(kernel_release: &str) -> Check {
@@ -275,63 +263,16 @@ mod tests {
     }
 
     #[test]
-    fn places_in_the_tree_of_cgroups() {
-        let hybrid = "30 24 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n\
-            31 30 0:27 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
-            40 30 0:36 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-        let pure =
-            "35 24 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
-        let docker =
-            "612 608 0:30 /system.slice/docker-1.scope /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-        let at = |path: &str| Cgroup::At(path.into());
+    fn limits_need_their_controllers() {
         let table = [
-            (
-                "systemd",
-                pure,
-                "0::/user.slice/a\n",
-                at("/sys/fs/cgroup/user.slice/a"),
-            ),
-            (
-                "both versions",
-                hybrid,
-                "3:cpu:/x\n0::/\n",
-                at("/sys/fs/cgroup/unified"),
-            ),
-            ("own namespace", pure, "0::/\n", at("/sys/fs/cgroup")),
-            (
-                "the host's namespace in a container",
-                docker,
-                "0::/system.slice/docker-1.scope/a\n",
-                at("/sys/fs/cgroup/a"),
-            ),
-            (
-                "outside of the mount",
-                docker,
-                "0::/user.slice\n",
-                Cgroup::OutOfSight,
-            ),
-            (
-                "above the namespace",
-                pure,
-                "0::/../a\n",
-                Cgroup::OutOfSight,
-            ),
-            (
-                "version 1 only",
-                "31 30 0:27 / /c rw - cgroup cgroup rw,cpu\n",
-                "3:cpu:/x\n",
-                Cgroup::NotMounted,
-            ),
-            ("nothing", "", "", Cgroup::NotMounted),
-            (
-                "no text of the kernel",
-                "- cgroup2 \n - cgroup2 x",
-                "0::",
-                Cgroup::NotMounted,
-            ),
+            ("cpuset cpu io memory pids\n", "in memory and processes"),
+            ("memory\n", "not in processes"),
+            ("cpu pids\n", "not in memory"),
+            ("hugetlb\n", "cannot be limited"),
+            ("", "cannot be limited"),
         ];
-        for (row, mountinfo, cgroup, expected) in table {
-            assert_eq!(own_cgroup(mountinfo, cgroup), expected, "{row}");
+        for (controllers, words) in table {
+            assert!(limits(controllers).contains(words), "{controllers}");
         }
     }
 

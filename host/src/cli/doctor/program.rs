@@ -82,13 +82,15 @@ pub(super) fn own_builtins(own: &Result<Vec<OwnBuiltin>, BuiltinsError>) -> Chec
     }
 }
 
-/// What there is today, and what there is not.
-pub(super) fn containment() -> Check {
-    Check::ok(
-        "containment",
-        "each step has a supervisor, and nobody who descends from it outlives the job; no cgroup yet, so nothing \
-         bounds how many processes or how much memory",
-    )
+/// The layers that hold a step's processes.
+pub(super) fn containment(has_cgroup: bool) -> Check {
+    let layers = if has_cgroup {
+        "process group, supervisor, cgroup: nobody outlives the job, whatever user he became"
+    } else {
+        "process group, supervisor: nobody who descends from a step outlives the job, but processes that became another \
+         user's are named and not killed"
+    };
+    Check::ok("containment", layers)
 }
 
 /// What the sandbox has here.

@@ -20,7 +20,7 @@ const ENTRIES_MAX: usize = 10_000_000;
 /// # Errors
 ///
 /// The first thing that could not be removed; everything else is gone.
-pub(super) fn empty(root: &Dir) -> io::Result<()> {
+pub(in crate::run) fn empty(root: &Dir) -> io::Result<()> {
     allow(root)?;
     let mut failed = None;
     let mut names = Hoisted::default();

@@ -76,6 +76,15 @@ pub(crate) enum AmountError {
 }
 
 impl Amount {
+    /// Reads a size with its unit, `64 MiB`, as it stands in a policy.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn bytes(text: &str) -> Result<u64, String> {
+        size(Written::Text(text)).map_err(|error| error.to_string())
+    }
+
     /// Reads the amount of the limit `name`.
     pub(crate) fn parse(name: LimitName, written: Written<'_>) -> Result<Amount, AmountError> {
         let amount = match name {

@@ -17,7 +17,9 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use stephost_process::{Leftovers, Output, Plan, Report, Running, Stream, Supervisors};
+use stephost_process::{
+    Leftovers, Output, Plan, Report, Running, Stream, Supervisors, Surroundings,
+};
 use tokio::{sync::Notify, time::timeout};
 
 /// No test waits longer than this for anything.
@@ -128,7 +130,8 @@ impl Output for Recorder {
 
 /// Supervisors of a host of their own, in the runtime of this test.
 pub(crate) fn supervisors() -> Supervisors {
-    Supervisors::of_program(env!("CARGO_BIN_EXE_supervisor").into()).expect("a subreaper")
+    let program = env!("CARGO_BIN_EXE_supervisor").into();
+    Supervisors::of_program(program, Surroundings::default()).expect("a subreaper")
 }
 
 /// Starts `plan` in a host of its own.

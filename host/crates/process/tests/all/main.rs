@@ -1,6 +1,7 @@
 //! Real steps against the real kernel. One binary; `fixture` is shared with the tests that need a process of their own.
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
+mod cgroups;
 mod endings;
 mod fixture;
 mod leftovers;

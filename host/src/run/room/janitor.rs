@@ -1,0 +1,314 @@
+//! What hosts that died have left is removed before a new one serves: their processes, their cgroups, the directories of their jobs.
+//!
+//! Promises: nothing of a living host is touched, for that one holds the lock of its room; two janitors do not clean the same room. What is
+//! removed belongs to the room's record, which must be our own user's, and its writer must be dead. Nothing is
+//! followed, nothing is known by its name alone. What somebody still lives in stays for the next time, and is named.
+//! Called by `cli`, once, before a host listens. Blocks, five seconds for each dead host whose processes do not die.
+
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, fstat, fstatfs, openat};
+use rustix::io::Errno;
+use stephost_process::{Cleared, Mark, Survivor, clear_cgroup, kill_marked};
+
+use super::{PREFIX, RECORD, Record, VERSION, open_dir, remove};
+
+/// Largest record that is read.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
+/// Most rooms that are looked at; the next janitor goes on.
+const ROOMS_MAX: usize = 10_000;
+/// File systems on which a lock may not reach the host that holds it: NFS, SMB and CIFS, 9p, FUSE, Ceph (magic.h).
+const REMOTE: [u64; 6] = [
+    0x6969,
+    0xFF53_4D42,
+    0xFE53_4D42,
+    0x0102_1997,
+    0x6573_5546,
+    0x00C3_6400,
+];
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(crate) struct Cleaned {
+    /// Dead hosts of which nothing is left now.
+    pub(crate) hosts: usize,
+    /// Processes that were killed.
+    pub(crate) processes: usize,
+    /// Who could not be killed; what is theirs was left.
+    pub(crate) survivors: Vec<Survivor>,
+    /// What went wrong, in words for the operator.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Removes what dead hosts left below `parent`.
+pub(crate) fn clean(parent: &Path) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    let is_local = open_dir(parent).is_ok_and(|dir| is_local(&dir));
+    let Ok(entries) = parent.read_dir() else {
+        return cleaned;
+    };
+    if !is_local {
+        return cleaned;
+    }
+    let named = entries.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(PREFIX))
+    });
+    for entry in named.take(ROOMS_MAX) {
+        let path = entry.path();
+        if let Some((dir, record)) = dead_room(&path)
+            && let Err(fault) = clean_room(&path, &dir, &record, &mut cleaned)
+        {
+            cleaned.faults.push(format!("{}: {fault}", path.display()));
+        }
+    }
+    cleaned
+}
+
+/// Tells the operator, if there was anything to do.
+pub(crate) fn record(cleaned: &Cleaned) {
+    let Cleaned {
+        hosts,
+        processes,
+        survivors,
+        faults,
+    } = cleaned;
+    if *hosts > 0 {
+        tracing::info!(
+            janitor.hosts = hosts,
+            janitor.processes = processes,
+            "removed what a host that died had left"
+        );
+    }
+    for survivor in survivors {
+        tracing::error!(
+            process.pid = survivor.pid,
+            "a process of a host that died could not be killed: {survivor}"
+        );
+    }
+    for fault in faults {
+        tracing::warn!(fault, "what a host that died had left could not be removed");
+    }
+}
+
+/// The room at `path` with its record, locked by us, if it is a dead host's.
+fn dead_room(path: &Path) -> Option<(OwnedFd, Record)> {
+    let dir = open_dir(path).ok()?;
+    let stat = fstat(&dir).ok()?;
+    let is_private =
+        stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+    if !is_private || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return None;
+    }
+    let record = read_record(&dir, stat.st_uid)?;
+    let has_its_name = path.file_name() == Some(format!("{PREFIX}{}", record.id).as_ref());
+    // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
+    let is_dead = matches!(record.identity().lives(), Ok(false));
+    (record.version == VERSION && has_its_name && is_dead).then_some((dir, record))
+}
+
+fn read_record(dir: &OwnedFd, user: u32) -> Option<Record> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(dir, RECORD, flags, Mode::empty()).ok()?;
+    let stat = fstat(&file).ok()?;
+    let is_ours = stat.st_uid == user
+        && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_mode & 0o022 == 0;
+    if !is_ours {
+        return None;
+    }
+    let mut text = Vec::new();
+    let file = std::fs::File::from(file);
+    file.take(RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+fn clean_room(
+    path: &Path,
+    dir: &OwnedFd,
+    record: &Record,
+    cleaned: &mut Cleaned,
+) -> std::io::Result<()> {
+    let host = record.identity();
+    // With another start of the machine, processes and cgroups are gone.
+    if host.is_of_this_boot()? {
+        let mut survived = false;
+        let mut note = |cleared: Cleared| {
+            survived |= !cleared.survivors.is_empty();
+            cleaned.processes += cleared.killed;
+            for survivor in cleared.survivors {
+                if cleaned
+                    .survivors
+                    .iter()
+                    .all(|known| known.pid != survivor.pid)
+                {
+                    cleaned.survivors.push(survivor);
+                }
+            }
+        };
+        if let Some(cgroup) = record.cgroup() {
+            note(clear_cgroup(&cgroup)?);
+        }
+        if let Some(mark) = Mark::new(&record.id) {
+            note(kill_marked(&mark, &host));
+        }
+        if survived {
+            return Ok(());
+        }
+    }
+    remove(dir, path)?;
+    cleaned.hosts += 1;
+    Ok(())
+}
+
+/// Whether a lock here is seen by every process that could hold one.
+fn is_local(dir: &OwnedFd) -> bool {
+    match fstatfs(dir) {
+        Ok(stat) => u64::try_from(stat.f_type).is_ok_and(|kind| !REMOTE.contains(&kind)),
+        Err(Errno::NOSYS) => true,
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+
+    use stephost_process::Identity;
+    use tempfile::TempDir;
+
+    use super::super::{Cgroup, Room, new_id};
+    use super::*;
+
+    /// A room as a dead host leaves it, after `change`.
+    fn left(parent: &TempDir, change: impl FnOnce(&mut Record)) -> PathBuf {
+        let Identity { pid, started, boot } = Identity::own().unwrap();
+        let mut record = Record {
+            version: VERSION,
+            id: new_id(),
+            pid,
+            // This process, but an older one: dead.
+            started: started.saturating_sub(1),
+            boot,
+            cgroup: None,
+        };
+        let path = parent.path().join(format!("{PREFIX}{}", record.id));
+        change(&mut record);
+        std::fs::create_dir_all(path.join("stephost-job-x/deep/er")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::fs::write(path.join(RECORD), serde_json::to_vec(&record).unwrap()).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_dead_hosts_room_is_removed_and_a_living_ones_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = Room::make(parent.path(), &new_id(), None).unwrap();
+        let dead = left(&parent, |_| {});
+        let of_another_boot = left(&parent, |record| "before".clone_into(&mut record.boot));
+        let cleaned = clean(parent.path());
+        assert_eq!((cleaned.hosts, cleaned.processes), (2, 0), "{cleaned:?}");
+        assert!(living.is_there() && !dead.exists() && !of_another_boot.exists());
+        assert_eq!(clean(parent.path()).hosts, 0, "nothing is left to do");
+    }
+
+    #[test]
+    fn what_is_not_proven_to_be_a_dead_hosts_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let own = Identity::own().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("file"), "").unwrap();
+        let table = [
+            (
+                "alive",
+                left(&parent, |record| record.started = own.started),
+            ),
+            (
+                "of a later version",
+                left(&parent, |record| record.version = 2),
+            ),
+            (
+                "another's record",
+                left(&parent, |record| record.id = new_id()),
+            ),
+            ("open to others", {
+                let path = left(&parent, |_| {});
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+                path
+            }),
+            ("a record that others may write", {
+                let path = left(&parent, |_| {});
+                let open = std::fs::Permissions::from_mode(0o666);
+                std::fs::set_permissions(path.join(RECORD), open).unwrap();
+                path
+            }),
+            ("no record", {
+                let path = left(&parent, |_| {});
+                std::fs::remove_file(path.join(RECORD)).unwrap();
+                path
+            }),
+            ("half a record", {
+                let path = left(&parent, |_| {});
+                std::fs::write(path.join(RECORD), "{\"version\":1,").unwrap();
+                path
+            }),
+            ("a record that is a FIFO", {
+                let path = left(&parent, |_| {});
+                std::fs::remove_file(path.join(RECORD)).unwrap();
+                let (mode, kind) = (Mode::RUSR | Mode::WUSR, FileType::Fifo);
+                rustix::fs::mknodat(rustix::fs::CWD, path.join(RECORD), kind, mode, 0).unwrap();
+                path
+            }),
+            ("a link", {
+                let path = parent.path().join(format!("{PREFIX}link"));
+                symlink(left(&elsewhere, |_| {}), &path).unwrap();
+                path
+            }),
+        ];
+        let cleaned = clean(parent.path());
+        assert_eq!(cleaned.hosts, 0, "{cleaned:?}");
+        for (row, path) in table {
+            assert!(path.symlink_metadata().is_ok(), "{row}");
+        }
+        assert_eq!(elsewhere.path().read_dir().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_record_names_no_cgroup_but_its_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = left(&parent, |record| {
+            record.cgroup = Some(Cgroup {
+                path: "/sys/fs/cgroup/init.scope".into(),
+                device: 1,
+                inode: 1,
+            });
+        });
+        let (_dir, record) = dead_room(&path).unwrap();
+        assert_eq!(record.cgroup(), None);
+    }
+
+    #[test]
+    fn a_link_in_a_room_is_removed_and_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("file"), "").unwrap();
+        let path = left(&parent, |_| {});
+        symlink(elsewhere.path(), path.join("stephost-job-x/link")).unwrap();
+        assert_eq!(clean(parent.path()).hosts, 1);
+        assert!(!path.exists() && elsewhere.path().join("file").exists());
+    }
+
+    #[test]
+    fn two_janitors_do_not_clean_one_room() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = left(&parent, |_| {});
+        let first = dead_room(&path).unwrap();
+        assert!(dead_room(&path).is_none(), "the first has the lock");
+        assert_eq!(clean(parent.path()).hosts, 0);
+        drop(first);
+        assert_eq!(clean(parent.path()).hosts, 1);
+    }
+}
