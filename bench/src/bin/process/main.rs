@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stephost_bench::figure::{Figure, median, micros, percentile};
-use stephost_process::{Output, Plan, Stream, Supervisors};
+use stephost_process::{Output, Plan, Stream, Supervisors, Surroundings};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
@@ -80,8 +80,9 @@ impl Bench {
             .build()
             .unwrap();
         let program = std::env::var_os("STEPHOST_BIN").expect("`cargo xtask bench` names the host");
+        // No cgroup: what everybody has, whatever his machine lets him do.
         let supervisors = runtime
-            .block_on(async { Supervisors::of_program(program.into()) })
+            .block_on(async { Supervisors::of_program(program.into(), Surroundings::default()) })
             .unwrap();
         Bench {
             runtime,
