@@ -4,7 +4,7 @@
 //! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@mutate`] breaks
 //! what the tests must notice, [`mod@dist`] makes and checks
 //! the release archive. Needs git, a C compiler and
-//! rustup; adds the targets it needs by itself. Never installs system packages.
+//! rustup; adds the targets it needs by itself. Installs system packages only when it is told to (`test --install`), and in CI.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod cargo;
 mod demo;
 mod dist;
 mod mutate;
+mod systems;
 mod test;
 mod tidy;
 
@@ -22,7 +23,9 @@ const HELP: &str = "\
 Usage: cargo xtask VERB
 
   demo    build the host, start it, and run jobs that show what it does
-  test    everything that CI checks: formatting, tidiness, lints, tests, docs
+  test [--windows] [--install]
+          everything that CI checks: formatting, tidiness, lints, tests, docs; with --windows, only native steps on
+          Windows, under Wine; with --install, installs what is missing for that (Debian)
   tidy    what no compiler checks: directions, headers, names, links
   bench host|sandbox|process [--json]
           what jobs cost in the host, steps in its sandbox, and containment, against floors of the same run;
@@ -41,14 +44,14 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     if let (Some(surplus), true) = (
         rest.first(),
-        !matches!(verb.as_deref(), Some("bench" | "dist" | "mutate")),
+        !matches!(verb.as_deref(), Some("bench" | "dist" | "mutate" | "test")),
     ) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
         return ExitCode::from(2);
     }
     let done = match verb.as_deref() {
         Some("demo") => demo::demo(),
-        Some("test") => test::test(),
+        Some("test") => test::test(&rest),
         Some("bench") => bench::bench(&rest),
         Some("mutate") => mutate::mutate(&rest),
         Some("dist") => dist::dist(&rest),
