@@ -123,6 +123,22 @@ async fn scenario_06_a_stopped_child_runs_its_handler_for_term() {
     }
 }
 
+/// His parent is killed with the group, so he comes to the supervisor when it has killed already.
+#[tokio::test]
+async fn scenario_05_who_left_the_group_of_a_leader_that_lives_is_killed_too() {
+    let (running, output) = begin(shell(
+        r#"setsid sleep 60 &
+        until [ "$(cut -d " " -f 6 /proc/$!/stat)" = $! ]; do sleep 0.01; done
+        echo child $!; wait"#,
+    ))
+    .await;
+    let child = Witness::of(&output.line("child ").await);
+    running.stopper().kill();
+    let report = within("the end", running.ended()).await;
+    assert!(report.trace.survivors.is_empty(), "{report:?}");
+    child.assert_dies();
+}
+
 /// A job of a shell in a session of its own: when that shell dies while the job is stopped, the kernel sends HUP to the job.
 #[tokio::test]
 async fn scenario_06_a_stopped_job_of_another_session_runs_its_handler_for_term() {
