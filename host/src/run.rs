@@ -77,6 +77,34 @@ pub(crate) enum StopLevel {
     },
 }
 
+impl StopLevel {
+    /// When half the time of a polite stop that was just asked for is over; that of the step itself, if it has one, may end earlier.
+    fn half_way(self, own_end: Option<Instant>) -> Option<Instant> {
+        let StopLevel::Polite { kill_at, .. } = self else {
+            return None;
+        };
+        let now = Instant::now();
+        let end = own_end.map_or(kill_at, |own_end| own_end.min(kill_at));
+        Some(now + end.saturating_duration_since(now) / 2)
+    }
+}
+
+/// Waits for the next level. Who has not ended when a polite stop is `half` over is asked once more, by `insist`.
+async fn next_level(
+    stop: &mut watch::Receiver<StopLevel>,
+    half: Option<Instant>,
+    insist: impl FnOnce(),
+) -> Result<(), watch::error::RecvError> {
+    let mut changed = std::pin::pin!(stop.changed());
+    if let Some(half) = half {
+        if let Ok(changed) = tokio::time::timeout_at(half, &mut changed).await {
+            return changed;
+        }
+        insist();
+    }
+    changed.await
+}
+
 /// What every step of one job shares.
 pub(crate) struct JobContext {
     pub(crate) log: Arc<LogWriter>,
@@ -413,5 +441,55 @@ fn composite_outputs(
             .check_outputs(outputs)
             .map_err(|error| Halt::failed(error.to_string())),
         DeclaredOutputs::Delegate => Ok(outputs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn polite(patience: Duration) -> StopLevel {
+        StopLevel::Polite {
+            reason: StopReason::Cancel,
+            kill_at: Instant::now() + patience,
+        }
+    }
+
+    #[test]
+    fn half_way_is_between_the_stop_and_whichever_end_comes_first() {
+        let long = Duration::from_secs(1000);
+        let now = Instant::now();
+        let own_end = now + Duration::from_secs(100);
+        let half_way = |own| polite(long).half_way(own).map(|half| half - now);
+        let about = |seconds| Some(seconds..seconds + 10);
+        for (own, expected) in [(None, about(500)), (Some(own_end), about(50))] {
+            let seconds = half_way(own).map(|half| half.as_secs());
+            assert!(
+                expected
+                    .zip(seconds)
+                    .is_some_and(|(range, it)| range.contains(&it)),
+                "{seconds:?}"
+            );
+        }
+        assert_eq!(StopLevel::None.half_way(Some(own_end)), None);
+    }
+
+    #[tokio::test]
+    async fn who_has_not_ended_half_way_is_asked_once_more() {
+        let (levels, mut level) = watch::channel(StopLevel::None);
+        let mut asked = 0;
+        let half = Some(Instant::now());
+        next_level(&mut level, half, || {
+            asked += 1;
+            levels.send_replace(polite(Duration::ZERO));
+        })
+        .await
+        .unwrap();
+        assert_eq!(asked, 1);
+
+        let later = Some(Instant::now() + Duration::from_secs(1000));
+        levels.send_replace(StopLevel::None);
+        next_level(&mut level, later, || asked += 1).await.unwrap();
+        assert_eq!(asked, 1, "the next level came before");
     }
 }

@@ -4,7 +4,7 @@
 //! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@mutate`] breaks
 //! what the tests must notice, [`mod@dist`] makes and checks
 //! the release archive. Needs git, a C compiler and
-//! rustup; adds the targets it needs by itself. Never installs system packages.
+//! rustup; adds the targets it needs by itself. Installs system packages only when it is told to (`test --install`), and in CI.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod cargo;
 mod demo;
 mod dist;
 mod mutate;
+mod systems;
 mod test;
 mod tidy;
 
@@ -22,8 +23,10 @@ const HELP: &str = "\
 Usage: cargo xtask VERB
 
   demo    build the host, start it, and run jobs that show what it does
-  test [--long]
-          everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too
+  test [--long] [--windows] [--install]
+          everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too;
+          with --windows, only native steps on Windows, under Wine; with --install, installs what is missing for that
+          (Debian)
   tidy    what no compiler checks: directions, headers, names, links
   bench NAME [--json]
           what jobs cost in the host, steps in its sandbox, and containment, against floors of the same run;

@@ -6,15 +6,62 @@
 use anyhow::bail;
 
 use crate::cargo::{FEATURES, build_host, cargo};
+use crate::systems::{self, wine};
 use crate::{demo, dist, tidy};
 
-/// Checks everything; cheap things first.
+/// What was asked for beside the gate.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wish {
+    /// Only the tests on Windows.
+    windows: bool,
+    /// Missing packages are installed.
+    install: bool,
+    /// The release archive too.
+    long: bool,
+}
+
+impl Wish {
+    fn parse(arguments: &[String]) -> anyhow::Result<Wish> {
+        let mut wish = Wish::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--windows" => wish.windows = true,
+                "--install" => wish.install = true,
+                "--long" => wish.long = true,
+                unknown => bail!("`test` takes --long, --windows and --install, not {unknown:?}"),
+            }
+        }
+        Ok(wish)
+    }
+}
+
+/// Checks what the arguments ask for.
 pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
-    let is_long = match arguments {
-        [] => false,
-        [only] if only == "--long" => true,
-        _ => bail!("it is `cargo xtask test` or `cargo xtask test --long`"),
-    };
+    let wish = Wish::parse(arguments)?;
+    // A machine of CI is there to be installed on.
+    let is_ci = std::env::var_os("CI").is_some();
+    if !wish.windows {
+        gate()?;
+    }
+    if wish.long {
+        dist::dist(&["--check".to_owned()])?;
+    }
+    if wish.windows || wish.install || is_ci {
+        let ran = wine::test(wish.install || is_ci)?;
+        if wish.windows && !ran {
+            return Ok(());
+        }
+    } else {
+        println!(
+            "SKIPPED: native steps on Windows; `cargo xtask test --windows` runs them under Wine"
+        );
+    }
+    println!("everything is fine");
+    Ok(())
+}
+
+/// Checks everything; cheap things first.
+fn gate() -> anyhow::Result<()> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     tidy::tidy(&crate::cargo::root())?;
     let host = build_host()?;
@@ -31,6 +78,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
         ],
         &[],
     )?;
+    systems::check()?;
     cargo(
         &[
             "test",
@@ -53,9 +101,27 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
         ],
         &[("RUSTDOCFLAGS", "-D warnings".as_ref())],
     )?;
-    if is_long {
-        dist::dist(&["--check".to_owned()])?;
-    }
-    println!("everything is fine");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_understood_or_refused() {
+        let parse = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+            Wish::parse(&arguments)
+        };
+        assert_eq!(parse(&[]).unwrap(), Wish::default());
+        let all = Wish {
+            windows: true,
+            install: true,
+            long: true,
+        };
+        assert_eq!(parse(&["--install", "--windows", "--long"]).unwrap(), all);
+        let refused = parse(&["--window"]).unwrap_err().to_string();
+        assert!(refused.contains("--window\""), "{refused}");
+    }
 }

@@ -20,7 +20,7 @@ use super::environment::name_fault;
 use super::functions::NoGrant;
 use super::programs::StepPrograms;
 use super::scope::StepScope;
-use super::{Environment, Halt, JobContext, Outputs, StopLevel};
+use super::{Environment, Halt, JobContext, Outputs, StopLevel, next_level};
 use crate::clock;
 use crate::logfile::LogWriter;
 
@@ -251,7 +251,9 @@ impl JobContext {
             if matches!(level, StopLevel::Kill { .. }) {
                 return;
             }
-            if stop.changed().await.is_err() {
+            let half = level.half_way(None);
+            let changed = next_level(&mut stop, half, || programs.insist());
+            if changed.await.is_err() {
                 levels.send_replace(sandbox::StopLevel::Kill {
                     reason: sandbox::StopReason::Cancelled,
                 });

@@ -14,7 +14,8 @@ use super::background::{self, StepOutput};
 use super::scope::StepScope;
 use super::workspace::{WorkFile, Workspace};
 use super::{
-    Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env, outputs,
+    Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env,
+    next_level, outputs,
 };
 
 /// How the kernel kills.
@@ -179,7 +180,8 @@ impl JobContext {
                     return;
                 }
             };
-            let changed = stop.changed();
+            let half = level.half_way(own_patience);
+            let changed = next_level(&mut stop, half, || stopper.insist());
             let over = match own_patience {
                 Some(at) => tokio::time::timeout_at(at, changed).await,
                 None => Ok(changed.await),

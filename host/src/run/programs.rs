@@ -122,6 +122,13 @@ impl StepPrograms {
         }
     }
 
+    /// Asks those that run once more to end.
+    pub(super) fn insist(&self) {
+        for stopper in self.step.state().running.values() {
+            stopper.insist();
+        }
+    }
+
     /// Waits for the end of those that the guest has left, who are killed. The guest must have ended.
     ///
     /// Returns what lives on.

@@ -266,7 +266,7 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
         socket = "/run/stephost/steps.sock"  # "config.toml" line 2
         # log-file = (stderr)  # default
         drain-timeout = "1m 30s"  # "config.toml" line 3
-        background = keep  # default
+        background = "keep"  # default
         # policy = (that of the program)  # default
         # builtins = (that of the program)  # default
         # job-memory-max = (no limit)  # default

@@ -19,6 +19,13 @@ impl Exit {
     /// What is reported when the exit status cannot be learned.
     pub const LOST: Exit = Exit::Code(-1);
 
+    /// What is reported of a leader that was killed with the runtime that drove it.
+    #[cfg(unix)]
+    pub(crate) const KILLED: Exit = Exit::Signal(9);
+    /// What is reported of a leader that was killed with the runtime that drove it.
+    #[cfg(windows)]
+    pub(crate) const KILLED: Exit = Exit::Code(crate::sys::KILL_CODE.cast_signed());
+
     /// Returns whether the leader exited with code 0.
     pub fn is_success(self) -> bool {
         self == Exit::Code(0)
@@ -44,6 +51,10 @@ impl Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            // The codes of a crash are read as hexadecimal numbers there.
+            Exit::Code(code) if cfg!(windows) && code.cast_unsigned() > 0xffff => {
+                write!(f, "exit status {:#x}", code.cast_unsigned())
+            }
             Exit::Code(code) => write!(f, "exit status {code}"),
             Exit::Signal(signal) => write!(f, "signal: {}", SignalName(signal)),
             Exit::Dumped(signal) => write!(f, "signal: {} (core dumped)", SignalName(signal)),
@@ -104,7 +115,14 @@ mod tests {
             (Exit::Code(0), "exit status 0"),
             (Exit::Code(7), "exit status 7"),
             (Exit::Code(255), "exit status 255"),
-            (Exit::LOST, "exit status -1"),
+            (
+                Exit::LOST,
+                if cfg!(windows) {
+                    "exit status 0xffffffff"
+                } else {
+                    "exit status -1"
+                },
+            ),
             (Exit::Signal(1), "signal: hangup"),
             (Exit::Signal(2), "signal: interrupt"),
             (Exit::Signal(9), "signal: killed"),

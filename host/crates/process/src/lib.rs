@@ -14,7 +14,10 @@
 //!
 //! Never: knows what a step, a job or a grace period is; reads configuration; forks; keeps a task without an owner.
 //! Called by: `host::run` (exec steps), the sandbox's process interface through it; `host::main` for the supervisor.
-//! Calls nothing of ours. Linux only so far.
+//! Calls nothing of ours.
+//!
+//! What follows is Linux, which the promises are made for. Windows does the same with a job object, and macOS with less (docs/windows.md, docs/containment.md):
+//! modules of the same names in `windows` and `macos`, chosen below.
 //!
 //! # Who is who
 //!
@@ -42,34 +45,65 @@
 //! that the host was started with ([`raise_descriptor_limit`]), and so does every step.
 #![deny(unsafe_code)]
 
-mod cgroup;
-mod dead;
-mod descriptors;
+// The same everywhere.
 mod exit;
-mod identity;
 mod leftovers;
-mod link;
-mod lookup;
-mod orphans;
 mod phases;
 mod pid;
 mod plan;
-mod pool;
-mod pump;
 mod report;
 mod running;
 mod start_error;
-mod supervisor;
-mod sys;
-mod tree;
 mod wire;
 
+// The same names everywhere, and what is behind them is the system's.
+#[cfg_attr(not(target_os = "linux"), path = "cgroup/absent.rs")]
+mod cgroup;
+#[cfg_attr(windows, path = "windows/descriptors.rs")]
+#[cfg_attr(target_vendor = "apple", path = "macos/descriptors.rs")]
+mod descriptors;
+#[cfg_attr(windows, path = "windows/link.rs")]
+#[cfg_attr(target_vendor = "apple", path = "macos/link.rs")]
+mod link;
+#[cfg_attr(windows, path = "windows/lookup.rs")]
+mod lookup;
+#[cfg_attr(windows, path = "windows/orphans.rs")]
+#[cfg_attr(target_vendor = "apple", path = "macos/orphans.rs")]
+mod orphans;
+#[cfg_attr(windows, path = "windows/pool.rs")]
+#[cfg_attr(target_vendor = "apple", path = "macos/pool.rs")]
+mod pool;
+#[cfg_attr(windows, path = "windows/pump.rs")]
+mod pump;
+#[cfg_attr(windows, path = "windows/supervisor.rs")]
+#[cfg_attr(target_vendor = "apple", path = "macos/supervisor.rs")]
+mod supervisor;
+#[cfg(not(target_vendor = "apple"))]
+#[cfg_attr(windows, path = "windows/sys.rs")]
+mod sys;
+
+#[cfg(windows)]
+#[path = "windows/command_line.rs"]
+mod command_line;
+#[cfg(target_os = "linux")]
+mod dead;
+#[cfg(not(target_os = "linux"))]
+mod framed;
+#[cfg(target_os = "linux")]
+mod identity;
+#[cfg(target_os = "linux")]
+mod tree;
+
+#[cfg(target_os = "linux")]
 pub use crate::{
-    cgroup::{CgroupId, CgroupUnusable, HostCgroup, JobLimits, LimitsReached},
+    cgroup::{CgroupId, CgroupUnusable, HostCgroup},
     dead::{Cleared, clear_cgroup, kill_marked},
+    identity::{Identity, Mark},
+};
+pub use crate::{
+    cgroup::{JobLimits, LimitsReached},
     descriptors::raise_descriptor_limit,
     exit::Exit,
-    identity::{Identity, Mark},
     leftovers::Leftovers,
     link::start_other,
     lookup::which,

@@ -13,9 +13,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Survivor, link, phases::KILL_BUDGET, tree};
+use crate::{
+    Survivor,
+    cgroup::StepCgroup,
+    link::{self, Link},
+    phases::KILL_BUDGET,
+    tree,
+};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// Pause between two looks at a cgroup whose members were killed.
+const SWEEPING_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who was found.
@@ -28,8 +36,37 @@ pub(crate) struct Swept {
 /// One sweep at a time: what one has reaped must not be signalled by another.
 pub(crate) static SWEEPING: Mutex<()> = Mutex::const_new(());
 
+/// Kills a supervisor that does not do its work, and everybody whom it leaves, be he only in the step's cgroup.
+pub(crate) async fn take_over(link: &Link, group: Option<&StepCgroup>) -> Swept {
+    link.kill().await;
+    if let Some(group) = group {
+        group.kill();
+    }
+    let mut swept = sweep().await;
+    if let Some(group) = group {
+        let others = emptied(group, &swept.survivors).await;
+        swept.survivors.extend(others);
+    }
+    swept
+}
+
+/// Waits until nobody is left in the cgroup of a step whose descendants were swept, or the time is over, and names the others.
+async fn emptied(group: &StepCgroup, known: &[Survivor]) -> Vec<Survivor> {
+    let give_up = Instant::now() + KILL_BUDGET;
+    // Those who are known not to die are not waited for again.
+    while known.is_empty() && !group.is_empty() && Instant::now() < give_up {
+        group.kill();
+        sleep(SWEEPING_PAUSE).await;
+    }
+    let others = group.members();
+    let others = others
+        .into_iter()
+        .filter(|pid| known.iter().all(|survivor| survivor.pid != *pid));
+    others.filter_map(tree::survivor).collect()
+}
+
 /// Kills all orphans, and waits until there are none any more, or the time is over.
-pub(crate) async fn sweep() -> Swept {
+async fn sweep() -> Swept {
     let _sweeping = SWEEPING.lock().await;
     let give_up = Instant::now() + KILL_BUDGET;
     let mut pause = FIRST_PAUSE;

@@ -27,6 +27,7 @@ pub(crate) const KILL_BUDGET: Duration = Duration::from_secs(5);
 enum Asked {
     Nothing,
     Terminate,
+    Insist,
     Kill,
 }
 
@@ -37,6 +38,8 @@ pub(crate) enum Event {
     Seen { leader: Option<Exit>, others: bool },
     /// Somebody asks for a polite stop.
     Terminate,
+    /// The polite stop takes long: whatever lies between it and the hard one is due, where there is such a thing (Windows).
+    Insist,
     /// Somebody asks for a hard stop, or nobody is there any more who could.
     Kill,
 }
@@ -49,6 +52,8 @@ pub(crate) enum Due {
     TellLeaderEnded,
     /// Ask everybody to end.
     Terminate,
+    /// Ask once more, in the stronger way.
+    Insist,
     /// Kill everybody, the group first.
     Kill,
     /// Kill whoever is still seen.
@@ -121,6 +126,7 @@ impl Life {
         match event {
             Event::Seen { leader, others } => self.see(leader, others, at),
             Event::Terminate => self.ask(Asked::Terminate, at),
+            Event::Insist => self.ask(Asked::Insist, at),
             Event::Kill => self.ask(Asked::Kill, at),
         }
     }
@@ -156,6 +162,7 @@ impl Life {
         match asked {
             Asked::Nothing => Due::Nothing,
             Asked::Terminate => Due::Terminate,
+            Asked::Insist => Due::Insist,
             Asked::Kill => {
                 self.give_up = Some(at.saturating_add(KILL_BUDGET));
                 Due::Kill
@@ -193,6 +200,7 @@ mod tests {
         prop_oneof![
             4 => (exit, any::<bool>()).prop_map(|(leader, others)| Event::Seen { leader, others }),
             1 => Just(Event::Terminate),
+            1 => Just(Event::Insist),
             1 => Just(Event::Kill),
         ]
     }
@@ -216,14 +224,18 @@ mod tests {
     proptest! {
         #[test]
         fn no_story_breaks_the_rules(story in any_story()) {
-            let (mut terminates, mut kills, mut ends, mut kill_at) = (0, 0, 0, None);
+            let (mut terminates, mut insists, mut kills, mut ends, mut kill_at) = (0, 0, 0, 0, None);
             play(&story, |before, event, due, after, at| {
                 match due {
                     Due::Nothing => {}
                     Due::TellLeaderEnded => assert!(after.exit().is_some() && kills == 0),
                     Due::Terminate => {
-                        assert_eq!(kills, 0, "polite after hard");
+                        assert_eq!((insists, kills), (0, 0), "polite after hard");
                         terminates += 1;
+                    }
+                    Due::Insist => {
+                        assert_eq!(kills, 0, "polite after hard");
+                        insists += 1;
                     }
                     Due::Kill => {
                         kills += 1;
@@ -252,7 +264,7 @@ mod tests {
                 assert_eq!(ends == 1, after.over().is_some());
                 assert_eq!(kills == 1, after.killed());
             });
-            assert!(terminates <= 1 && kills <= 1 && ends <= 1, "each of them once");
+            assert!(terminates <= 1 && insists <= 1 && kills <= 1 && ends <= 1, "each of them once");
         }
 
         #[test]
@@ -271,8 +283,8 @@ mod tests {
 
     #[test]
     fn what_is_due_stands_in_a_table() {
-        use Due::{Kill, Nothing, Sweep, TellEmpty, TellLeaderEnded, TellLeft, Terminate};
-        let table: [Row<'_>; 15] = [
+        use Due::{Insist, Kill, Nothing, Sweep, TellEmpty, TellLeaderEnded, TellLeft, Terminate};
+        let table: [Row<'_>; 17] = [
             ("nothing has happened", &[(RUNS, 0)], Nothing, false, false),
             ("an ordinary end", &[(GONE, 0)], TellEmpty, false, false),
             (
@@ -294,6 +306,20 @@ mod tests {
             (
                 "a second stop",
                 &[(Event::Terminate, 0), (Event::Terminate, 0)],
+                Nothing,
+                true,
+                false,
+            ),
+            (
+                "a stop that takes long",
+                &[(Event::Terminate, 0), (Event::Insist, 9)],
+                Insist,
+                true,
+                false,
+            ),
+            (
+                "… has no way back",
+                &[(Event::Insist, 0), (Event::Terminate, 0)],
                 Nothing,
                 true,
                 false,

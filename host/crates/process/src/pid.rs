@@ -2,22 +2,19 @@
 
 use std::fmt;
 
-use rustix::process;
-
-/// The id of a step's leader; also the number of its group.
+/// The id of a step's leader; on Unix also the number of its group.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pid(i32);
 
 impl Pid {
+    /// A process; `None` for a number that no process has.
+    pub(crate) fn from_raw(pid: i32) -> Option<Pid> {
+        (pid > 0).then_some(Pid(pid))
+    }
+
     /// Returns the number.
     pub fn as_raw_pid(self) -> i32 {
         self.0
-    }
-}
-
-impl From<process::Pid> for Pid {
-    fn from(pid: process::Pid) -> Pid {
-        Pid(pid.as_raw_pid())
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use rustix::{
     io::Errno,
     pipe::{PipeFlags, pipe_with},
-    process::{DumpableBehavior, Pid, getpid, set_child_subreaper, set_dumpable_behavior},
+    process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior},
 };
 use tokio::{
     select,
@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use crate::{
-    HostCgroup, Mark, Output, Plan, Running, StartError,
+    HostCgroup, Mark, Output, Pid, Plan, Running, StartError,
     cgroup::{JobCgroup, StepCgroup},
     link::{self, Link},
     lookup, orphans,
@@ -164,7 +164,7 @@ impl Supervisors {
         let path = lookup::program_of(&plan)?;
         // The supervisor is somewhere else. An empty directory stays one, and cannot be entered.
         let work_dir = path::absolute(&plan.work_dir).unwrap_or_default();
-        let mark = self.pool.surroundings.mark.as_ref();
+        let mark = self.pool.surroundings.mark.as_ref().map(Mark::variable);
         let encoded = wire::encode_plan(&plan, &path, &work_dir, mark);
         match self.begin(&encoded, output).await {
             Ok(running) => Ok(running),
@@ -233,8 +233,7 @@ impl Supervisors {
                 Some(Told::Retired) => {}
                 // It was killed; who knows whether the step had begun.
                 Some(_) | None => {
-                    link.kill().await;
-                    orphans::sweep().await;
+                    orphans::take_over(&link, None).await;
                 }
             }
         }

@@ -95,7 +95,8 @@ impl Pipe {
             self.full_reads + 1
         };
         if self.full_reads == LOUD_READS {
-            // Who may not has the pipe that he had.
+            // Who may not has the pipe that he had; so has everybody on other systems.
+            #[cfg(target_os = "linux")]
             let _ = rustix::pipe::fcntl_setpipe_size(&self.end, LOUD_PIPE_BYTES);
         }
     }
@@ -262,6 +263,7 @@ fn give(output: &dyn Output, late: bool, stream: Stream, bytes: &[u8]) {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::{
         io::{PipeWriter, Write, pipe},

@@ -83,6 +83,7 @@ pub struct Usage {
 
 impl Usage {
     /// Adds another process: times add up, of the peaks the higher one counts.
+    #[cfg(target_os = "linux")]
     pub(crate) fn add(&mut self, other: &Usage) {
         self.user = self.user.saturating_add(other.user);
         self.system = self.system.saturating_add(other.system);
@@ -117,6 +118,10 @@ impl fmt::Display for Survivor {
             refused,
             waits_in,
         } = self;
+        if cfg!(windows) {
+            // It has neither states nor numbers of users.
+            return write!(f, "{} (pid {pid}: it does not die)", name.escape_debug());
+        }
         write!(
             f,
             "{} (pid {pid}, state {}, user {uid}: ",

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{self, Signal};
 use tokio::{
     select,
     sync::watch,
@@ -34,7 +33,6 @@ use crate::{
     phases::KILL_BUDGET,
     pool::{Place, Pool},
     pump::{Patience, Pump},
-    tree,
     wire::{self, End, Told},
 };
 
@@ -42,9 +40,6 @@ use crate::{
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// How long one that heard it may take to say who is left.
 const REPORT_TIME: Duration = KILL_BUDGET.saturating_add(Duration::from_secs(2));
-
-/// Pause between two looks at a cgroup whose members were killed.
-const SWEEPING_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long one who has closed the step's output is waited for.
 const ENDING_TIME: Duration = Duration::from_millis(20);
@@ -68,6 +63,7 @@ pub struct Stopper {
 enum Asked {
     Nothing,
     Terminate,
+    Insist,
     Kill,
 }
 
@@ -77,7 +73,7 @@ pub(crate) struct Step {
     pool: Arc<Pool>,
     link: Arc<Link>,
     number: u32,
-    leader: process::Pid,
+    leader: Pid,
     asked: watch::Sender<Asked>,
     /// The supervisor is this step's. Once it is not, it may be another's.
     ours: Mutex<bool>,
@@ -102,6 +98,7 @@ impl Step {
             // Numbered, so that it never meets another step.
             self.link.send_stop(&match wanted {
                 Asked::Nothing | Asked::Terminate => wire::terminate(self.number),
+                Asked::Insist => wire::insist(self.number),
                 Asked::Kill => wire::kill(self.number),
             });
         }
@@ -128,7 +125,7 @@ impl Step {
         }
         *ours = false;
         // Removed here, or when those who live in it have ended.
-        drop(self.group().take());
+        *self.group() = None;
     }
 
     /// Adds what the step's surroundings know.
@@ -220,17 +217,8 @@ impl Step {
 
     /// Does the supervisor's work after its death, and says what is known of the step.
     async fn take_over(&self) -> (End, Trace) {
-        self.link.kill().await;
         let group = self.group().take();
-        if let Some(group) = &group {
-            group.kill();
-        }
-        let mut swept = orphans::sweep().await;
-        if let Some(group) = group {
-            swept
-                .survivors
-                .extend(emptied(&group, &swept.survivors).await);
-        }
+        let swept = orphans::take_over(&self.link, group.as_ref()).await;
         *self.ours() = false;
         let end = End {
             exit: None,
@@ -249,21 +237,6 @@ impl Step {
         };
         (end, trace)
     }
-}
-
-/// Waits until nobody is left in the cgroup of a step whose descendants were swept, or the time is over, and names the others.
-async fn emptied(group: &StepCgroup, known: &[Survivor]) -> Vec<Survivor> {
-    let give_up = Instant::now() + KILL_BUDGET;
-    // Those who are known not to die are not waited for again.
-    while known.is_empty() && !group.is_empty() && Instant::now() < give_up {
-        group.kill();
-        sleep(SWEEPING_PAUSE).await;
-    }
-    let others = group.members();
-    let others = others
-        .into_iter()
-        .filter(|pid| known.iter().all(|survivor| survivor.pid != *pid));
-    others.filter_map(tree::survivor).collect()
 }
 
 async fn at(instant: Option<Instant>) {
@@ -313,7 +286,7 @@ impl Running {
         pool: Arc<Pool>,
         link: Arc<Link>,
         number: u32,
-        leader: process::Pid,
+        leader: Pid,
         pump: Pump,
         place: Place,
     ) -> Running {
@@ -335,9 +308,9 @@ impl Running {
         Running { step, driver }
     }
 
-    /// The leader's id, which is also its group's number.
+    /// The leader's id, which is also its group's number on Unix.
     pub fn pid(&self) -> Pid {
-        self.step.leader.into()
+        self.step.leader
     }
 
     /// Returns a handle that stops this step.
@@ -365,7 +338,7 @@ impl Running {
                     Ok(payload) => panic::resume_unwind(payload),
                     // The runtime that drove the step is gone; so is the step.
                     Err(_) => Report {
-                        exit: Exit::Signal(Signal::KILL.as_raw()),
+                        exit: Exit::KILLED,
                         signalled: true,
                         killed: true,
                         background: 0,
@@ -389,9 +362,15 @@ impl Drop for Running {
 }
 
 impl Stopper {
-    /// Asks everybody to end: CONT, TERM, CONT. Only the first call of a stop does anything.
+    /// Asks everybody to end: CONT, TERM, CONT; on Windows Ctrl-C. Only the first call of a stop does anything.
     pub fn terminate(&self) {
         self.stop(Asked::Terminate);
+    }
+
+    /// Asks those who have not ended once more, in a stronger way, where the system has one: Ctrl-Break on Windows. Does nothing
+    /// elsewhere. Due when half the time for a polite stop is over.
+    pub fn insist(&self) {
+        self.stop(Asked::Insist);
     }
 
     /// Kills everybody; includes [`terminate`](Stopper::terminate), whose signals are then not sent. Only the first call does anything.

@@ -5,17 +5,18 @@ use std::{
     ffi::{OsStr, OsString},
     fmt, fs,
     io::{self, ErrorKind},
-    os::unix::ffi::OsStrExt,
     path::Path,
 };
-
-use rustix::io::Errno;
 
 use crate::{Plan, lookup::is_executable};
 
 /// The longest single argument or variable that Linux takes, its closing zero byte included (`MAX_ARG_STRLEN`, with pages of 4 KiB).
 /// Only used to explain the kernel's refusal, never to refuse.
+#[cfg(not(windows))]
 const STRING_BYTES_MAX: usize = 128 * 1024;
+/// The longest command line, and the longest variable, that Windows takes; it counts units of UTF-16, we count bytes.
+#[cfg(windows)]
+const STRING_BYTES_MAX: usize = 32 * 1024 - 1;
 /// How much of a name is shown in a message; names come from the step and have no limit of their own.
 const SHOWN_CHARS_MAX: usize = 100;
 
@@ -106,6 +107,9 @@ pub enum StartError {
         /// Where it is.
         place: NulPlace,
     },
+    /// Only on Windows: a batch file cannot be given this argument safely.
+    #[error("{0}")]
+    Batch(BatchFault),
     /// Anything else that the system said when it was asked to start the program.
     #[error("fork/exec {}: {}", Plain(program), SystemText(system))]
     System {
@@ -183,10 +187,30 @@ pub enum NulPlace {
     WorkDir,
 }
 
+/// An argument that `cmd.exe`, which runs batch files, would not take as it is.
+#[derive(Debug)]
+pub struct BatchFault {
+    /// As the step wrote it.
+    pub program: OsString,
+    /// Which one; 0 is the path of the batch file.
+    pub argument: usize,
+}
+
+impl fmt::Display for BatchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = Plain(&self.program);
+        write!(
+            f,
+            "fork/exec {program}: argument {} of a batch file has a quote, a percent sign or a line break, which cannot be passed safely; pass it in a file",
+            self.argument
+        )
+    }
+}
+
 impl StartError {
     /// Finds zero bytes, which no system call can carry.
     pub(crate) fn check_for_nul(plan: &Plan) -> Result<(), StartError> {
-        let has_nul = |text: &OsStr| text.as_bytes().contains(&0);
+        let has_nul = |text: &OsStr| text.as_encoded_bytes().contains(&0);
         let place = if has_nul(&plan.program) {
             NulPlace::Program
         } else if let Some(index) = plan.args.iter().position(|argument| has_nul(argument)) {
@@ -205,9 +229,9 @@ impl StartError {
 
     /// Finds out what `system`, the answer to spawning `path` for `plan`, was about. The system gives one number for everything on the way.
     pub(crate) fn explain(plan: Plan, path: &Path, system: io::Error) -> StartError {
-        match system.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::TOOBIG) => too_large(&plan),
-            Some(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {
+        match system.kind() {
+            ErrorKind::ArgumentListTooLong => StartError::too_large(&plan),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
                 let Plan {
                     program, work_dir, ..
                 } = plan;
@@ -235,6 +259,49 @@ impl StartError {
             },
         }
     }
+
+    /// Names what made the plan too large: the kernel only says that it is.
+    pub(crate) fn too_large(plan: &Plan) -> StartError {
+        let mut bytes = 0;
+        let mut largest = Largest::Argument {
+            index: 0,
+            bytes: plan.program.len() + 1,
+        };
+        for (index, argument) in [&plan.program].into_iter().chain(&plan.args).enumerate() {
+            let argument_bytes = argument.len() + 1;
+            bytes += argument_bytes;
+            if argument_bytes > largest.bytes() {
+                largest = Largest::Argument {
+                    index,
+                    bytes: argument_bytes,
+                };
+            }
+        }
+        for (name, value) in &plan.env {
+            let variable_bytes = name.len() + 1 + value.len() + 1;
+            bytes += variable_bytes;
+            if variable_bytes > largest.bytes() {
+                largest = Largest::Variable {
+                    name: name.clone(),
+                    bytes: variable_bytes,
+                };
+            }
+        }
+        match largest {
+            Largest::Argument { index, bytes } if bytes > STRING_BYTES_MAX => {
+                StartError::ArgumentTooLong { index, bytes }
+            }
+            Largest::Variable { name, bytes } if bytes > STRING_BYTES_MAX => {
+                StartError::VariableTooLong { name, bytes }
+            }
+            largest => StartError::TooLarge {
+                bytes,
+                arguments: plan.args.len() + 1,
+                variables: plan.env.len(),
+                largest,
+            },
+        }
+    }
 }
 
 fn fault_of(work_dir: &Path) -> Option<WorkDirFault> {
@@ -245,49 +312,6 @@ fn fault_of(work_dir: &Path) -> Option<WorkDirFault> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Some(WorkDirFault::Denied),
         Err(error) if error.kind() == ErrorKind::NotADirectory => Some(WorkDirFault::NotDirectory),
         Err(_) => Some(WorkDirFault::Missing),
-    }
-}
-
-/// Names what made the plan too large: the kernel only says that it is.
-fn too_large(plan: &Plan) -> StartError {
-    let mut bytes = 0;
-    let mut largest = Largest::Argument {
-        index: 0,
-        bytes: plan.program.len() + 1,
-    };
-    for (index, argument) in [&plan.program].into_iter().chain(&plan.args).enumerate() {
-        let argument_bytes = argument.len() + 1;
-        bytes += argument_bytes;
-        if argument_bytes > largest.bytes() {
-            largest = Largest::Argument {
-                index,
-                bytes: argument_bytes,
-            };
-        }
-    }
-    for (name, value) in &plan.env {
-        let variable_bytes = name.len() + 1 + value.len() + 1;
-        bytes += variable_bytes;
-        if variable_bytes > largest.bytes() {
-            largest = Largest::Variable {
-                name: name.clone(),
-                bytes: variable_bytes,
-            };
-        }
-    }
-    match largest {
-        Largest::Argument { index, bytes } if bytes > STRING_BYTES_MAX => {
-            StartError::ArgumentTooLong { index, bytes }
-        }
-        Largest::Variable { name, bytes } if bytes > STRING_BYTES_MAX => {
-            StartError::VariableTooLong { name, bytes }
-        }
-        largest => StartError::TooLarge {
-            bytes,
-            arguments: plan.args.len() + 1,
-            variables: plan.env.len(),
-            largest,
-        },
     }
 }
 

@@ -122,6 +122,9 @@ enum Asked {
     Terminate {
         number: u32,
     },
+    Insist {
+        number: u32,
+    },
     Kill {
         number: u32,
     },
@@ -188,7 +191,11 @@ impl Supervisor {
                         return tell(&Told::Retired);
                     }
                 }
-                Asked::More | Asked::Terminate { .. } | Asked::Kill { .. } => {} // a late stop of the step before
+                // A late stop of the step before.
+                Asked::More
+                | Asked::Terminate { .. }
+                | Asked::Insist { .. }
+                | Asked::Kill { .. } => {}
                 Asked::Dismissed => {
                     self.dismissed = true;
                     return;
@@ -268,7 +275,8 @@ impl Supervisor {
             let mut due = life.apply(tree.look(), now());
             loop {
                 match due {
-                    Due::Nothing => {}
+                    // There is nothing between TERM and KILL.
+                    Due::Nothing | Due::Insist => {}
                     Due::TellLeaderEnded => tree.tell_leader_ended(&life),
                     Due::Terminate => tree.terminate(),
                     Due::Kill => {
@@ -287,13 +295,19 @@ impl Supervisor {
                     Some(Asked::Terminate { number: step }) if step == number => {
                         stop(&mut life, &mut tree, Event::Terminate)
                     }
+                    Some(Asked::Insist { number: step }) if step == number => {
+                        stop(&mut life, &mut tree, Event::Insist)
+                    }
                     Some(Asked::Kill { number: step }) if step == number => {
                         stop(&mut life, &mut tree, Event::Kill)
                     }
                     // A late stop of the step before.
-                    Some(Asked::Terminate { .. } | Asked::Kill { .. } | Asked::More) => {
-                        Due::Nothing
-                    }
+                    Some(
+                        Asked::Terminate { .. }
+                        | Asked::Insist { .. }
+                        | Asked::Kill { .. }
+                        | Asked::More,
+                    ) => Due::Nothing,
                     Some(asked @ (Asked::Dismissed | Asked::End | Asked::Start { .. })) => {
                         self.dismissed = matches!(asked, Asked::Dismissed);
                         host_listens = false;
@@ -388,7 +402,7 @@ fn stop(life: &mut Life, tree: &mut Tree<'_>, stop: Event) -> Due {
         Due::TellEmpty => return Due::TellEmpty,
         Due::TellLeft => return Due::TellLeft,
         Due::TellLeaderEnded => tree.tell_leader_ended(life),
-        Due::Nothing | Due::Terminate | Due::Kill | Due::Sweep => {}
+        Due::Nothing | Due::Terminate | Due::Insist | Due::Kill | Due::Sweep => {}
     }
     life.apply(stop, now())
 }
@@ -442,6 +456,7 @@ fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> O
         }
         // Two steps at once are none of the host's wishes.
         (Request::Part(_) | Request::Start { .. }, None) => Asked::End,
+        (Request::Insist { number }, _) => Asked::Insist { number },
         (Request::Terminate { number }, _) => Asked::Terminate { number },
         (Request::Kill { number }, _) => Asked::Kill { number },
         (Request::Dismiss, _) => Asked::Dismissed,

@@ -4,15 +4,17 @@
 //! reader treats it as the end of the other side. What the supervisor says is encoded without allocating.
 //! Called by: `link` (host side), `supervisor`.
 
+use std::time::Duration;
+#[cfg(unix)]
 use std::{
     collections::BTreeMap,
     ffi::{CStr, OsStr},
-    os::unix::ffi::OsStrExt,
     path::Path,
-    time::Duration,
 };
 
-use crate::{Exit, Mark, Plan, Survivor, Usage};
+#[cfg(unix)]
+use crate::Plan;
+use crate::{Exit, Survivor, Usage};
 
 /// Largest packet to the supervisor; a larger plan takes several. Well below what a socket's buffer holds by default.
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -23,7 +25,8 @@ const PART: u8 = 1;
 const START: u8 = 2;
 const TERMINATE: u8 = 3;
 const KILL: u8 = 4;
-const DISMISS: u8 = 5;
+const INSIST: u8 = 5;
+const DISMISS: u8 = 6;
 /// Bytes before the plan's in a packet: what it is, and the step's number.
 const HEAD_BYTES: usize = 5;
 
@@ -36,6 +39,8 @@ pub(crate) enum Request<'a> {
     Start { number: u32, part: &'a [u8] },
     /// Asks everybody to end.
     Terminate { number: u32 },
+    /// Asks everybody once more, in the stronger way, where there is one.
+    Insist { number: u32 },
     /// Kills everybody.
     Kill { number: u32 },
     /// Is said before the socket is closed by a host that lives.
@@ -51,6 +56,7 @@ impl Request<'_> {
             PART => Some(Request::Part(part)),
             START => Some(Request::Start { number, part }),
             TERMINATE => Some(Request::Terminate { number }),
+            INSIST => Some(Request::Insist { number }),
             KILL => Some(Request::Kill { number }),
             DISMISS => Some(Request::Dismiss),
             _ => None,
@@ -63,12 +69,18 @@ pub(crate) fn terminate(number: u32) -> [u8; HEAD_BYTES] {
     head(TERMINATE, number)
 }
 
+/// The packet that asks for the stronger polite stop.
+pub(crate) fn insist(number: u32) -> [u8; HEAD_BYTES] {
+    head(INSIST, number)
+}
+
 /// The packet that asks for a hard stop.
 pub(crate) fn kill(number: u32) -> [u8; HEAD_BYTES] {
     head(KILL, number)
 }
 
 /// The packet that says that the supervisor is not needed any more.
+#[cfg(any(test, target_os = "linux"))]
 pub(crate) fn dismiss() -> [u8; HEAD_BYTES] {
     head(DISMISS, 0)
 }
@@ -92,19 +104,20 @@ pub(crate) fn start(number: u32, plan: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Writes a plan, none of whose strings has a zero byte, for the program at `path`, started in `work_dir` and carrying `mark`.
+/// Writes a plan, none of whose strings has a zero byte, for the program at `path`, started in `work_dir` and carrying the variable `mark`.
+#[cfg(unix)]
 pub(crate) fn encode_plan(
     plan: &Plan,
     path: &Path,
     work_dir: &Path,
-    mark: Option<&Mark>,
+    mark: Option<(&OsStr, &OsStr)>,
 ) -> Vec<u8> {
     // Of two values for one name the later one counts.
     let environment: BTreeMap<&OsStr, &OsStr> = plan
         .env
         .iter()
         .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-        .chain(mark.map(Mark::variable))
+        .chain(mark)
         .collect();
     let arguments = [&plan.program].into_iter().chain(&plan.args);
     let mut bytes = Vec::with_capacity(4096);
@@ -117,18 +130,19 @@ pub(crate) fn encode_plan(
         }
         bytes.push(0);
     };
-    put(&[path.as_os_str().as_bytes()]);
-    put(&[work_dir.as_os_str().as_bytes()]);
+    put(&[path.as_os_str().as_encoded_bytes()]);
+    put(&[work_dir.as_os_str().as_encoded_bytes()]);
     for argument in arguments {
-        put(&[argument.as_bytes()]);
+        put(&[argument.as_encoded_bytes()]);
     }
     for (name, value) in environment {
-        put(&[name.as_bytes(), b"=", value.as_bytes()]);
+        put(&[name.as_encoded_bytes(), b"=", value.as_encoded_bytes()]);
     }
     bytes
 }
 
 /// A plan as the supervisor reads it, in place.
+#[cfg(unix)]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReadPlan<'a> {
     pub(crate) path: &'a CStr,
@@ -138,6 +152,7 @@ pub(crate) struct ReadPlan<'a> {
 }
 
 /// Reads a plan.
+#[cfg(unix)]
 pub(crate) fn decode_plan(bytes: &[u8]) -> Option<ReadPlan<'_>> {
     let (counts, strings) = bytes.split_at_checked(8)?;
     let count = |bytes: &[u8]| {
@@ -485,6 +500,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn of_two_values_for_one_name_the_later_one_is_sent() {
         let plan = Plan {
@@ -510,7 +526,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (Told::decode(&bytes), Request::decode(&bytes), decode_plan(&bytes));
+            let _ = (Told::decode(&bytes), Request::decode(&bytes));
+            #[cfg(unix)]
+            let _ = decode_plan(&bytes);
         }
 
         #[test]
@@ -541,6 +559,10 @@ mod tests {
         assert_eq!(
             Request::decode(&terminate(7)),
             Some(Request::Terminate { number: 7 })
+        );
+        assert_eq!(
+            Request::decode(&insist(8)),
+            Some(Request::Insist { number: 8 })
         );
         assert_eq!(
             Request::decode(&kill(u32::MAX)),

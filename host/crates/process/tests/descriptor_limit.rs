@@ -1,4 +1,5 @@
 //! The host's descriptor limit goes up, a step's does not. A process of its own: the limit belongs to the whole process.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

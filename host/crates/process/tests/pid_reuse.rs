@@ -1,5 +1,6 @@
 //! A number that is used again belongs to a stranger, and no signal of ours reaches him. A process of its own: it starts itself
 //! again in a namespace that has a hundred numbers.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 #![allow(
     clippy::disallowed_methods,

@@ -2,6 +2,7 @@
 //!
 //! A fork write-protects every page of the host, and each one faults when it is next written; `posix_spawn` leaves them alone. So
 //! faults tell the two apart on any machine under any load, which times do not.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 use std::{

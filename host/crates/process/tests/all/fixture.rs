@@ -5,10 +5,9 @@
 
 use std::{
     env, fs,
-    future::Future,
     os::fd::OwnedFd,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,13 +16,12 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use stephost_process::{
-    Leftovers, Output, Plan, Report, Running, Stream, Supervisors, Surroundings,
-};
-use tokio::{sync::Notify, time::timeout};
+use stephost_process::{Leftovers, Plan, Report, Running, Supervisors, Surroundings};
 
-/// No test waits longer than this for anything.
-pub(crate) const GUARD: Duration = Duration::from_secs(20);
+#[path = "recorder.rs"]
+mod recorder;
+
+pub(crate) use self::recorder::{GUARD, Recorder, within};
 
 /// A plan of `program` with `args`, in `/`, with the tests' own PATH.
 pub(crate) fn plan(program: &str, args: &[&str]) -> Plan {
@@ -48,83 +46,6 @@ pub(crate) fn shell_in(directory: &Path, script: &str) -> Plan {
     Plan {
         work_dir: directory.to_owned(),
         ..shell(script)
-    }
-}
-
-/// Keeps what a step writes.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    out: Mutex<Vec<u8>>,
-    err: Mutex<Vec<u8>>,
-    late: Mutex<Vec<u8>>,
-    written: Notify,
-}
-
-impl Recorder {
-    pub(crate) fn bytes(&self, stream: Stream) -> Vec<u8> {
-        self.of(stream).lock().unwrap().clone()
-    }
-
-    pub(crate) fn text(&self, stream: Stream) -> String {
-        String::from_utf8(self.bytes(stream)).expect("tests write UTF-8")
-    }
-
-    pub(crate) fn out(&self) -> String {
-        self.text(Stream::Out)
-    }
-
-    /// What was written on both streams by those who outlived their step.
-    pub(crate) fn late(&self) -> String {
-        String::from_utf8(self.late.lock().unwrap().clone()).expect("tests write UTF-8")
-    }
-
-    /// Waits until those who outlived their step have written `text`.
-    pub(crate) async fn hears_late(&self, text: &str) {
-        within(&format!("late {text:?}"), async {
-            loop {
-                let written = self.written.notified();
-                if self.late().contains(text) {
-                    return;
-                }
-                written.await;
-            }
-        })
-        .await
-    }
-
-    /// Waits for a whole line on stdout that begins with `start`; returns the rest of it.
-    pub(crate) async fn line(&self, start: &str) -> String {
-        within(&format!("line {start:?}"), async {
-            loop {
-                let written = self.written.notified();
-                let out = self.out();
-                let complete = out.rfind('\n').map_or("", |end| &out[..end]);
-                if let Some(line) = complete.lines().find(|line| line.starts_with(start)) {
-                    return line[start.len()..].to_owned();
-                }
-                written.await;
-            }
-        })
-        .await
-    }
-
-    fn of(&self, stream: Stream) -> &Mutex<Vec<u8>> {
-        match stream {
-            Stream::Out => &self.out,
-            Stream::Err => &self.err,
-        }
-    }
-}
-
-impl Output for Recorder {
-    fn write(&self, stream: Stream, bytes: &[u8]) {
-        self.of(stream).lock().unwrap().extend_from_slice(bytes);
-        self.written.notify_waiters();
-    }
-
-    fn write_late(&self, _: Stream, bytes: &[u8]) {
-        self.late.lock().unwrap().extend_from_slice(bytes);
-        self.written.notify_waiters();
     }
 }
 
@@ -160,13 +81,6 @@ pub(crate) async fn run(plan: Plan) -> (Report, Arc<Recorder>) {
 /// Not whether there are leftovers at all: under load, another test's spawn may hold a pipe of this one for a moment.
 pub(crate) fn left_by(report: &Report) -> usize {
     report.leftovers.as_ref().map_or(0, Leftovers::processes)
-}
-
-/// Waits for `what`, which must not take long.
-pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(GUARD, future)
-        .await
-        .unwrap_or_else(|_| panic!("waited {GUARD:?} for {what}"))
 }
 
 /// A live process whose end can be waited for, whoever's child it is.

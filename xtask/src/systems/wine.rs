@@ -1,0 +1,170 @@
+//! The tests of native steps on Windows, under Wine: built with mingw, run in a Windows of their own below the target directory.
+//!
+//! Promises: installs Debian's packages only when that was asked for; whatever is missing or does not work is said aloud and is no
+//! failure, but a test that fails is one, and so is one that hangs. Nothing outside the target directory is written otherwise.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::WINDOWS;
+use crate::cargo::{cargo, ensure_target, target_dir};
+
+const COMPILER: &str = "x86_64-w64-mingw32-gcc";
+const PACKAGES: [&str; 3] = ["gcc-mingw-w64-x86-64-win32", "wine", "wine64"];
+/// How long an installation, the making of a Windows and all tests may take, in seconds: past that they hang.
+const INSTALL_SECONDS: &str = "240";
+const PREFIX_SECONDS: &str = "120";
+const TESTS_SECONDS: &str = "300";
+
+/// What Rust's library asks for random numbers, which Wine lacks before version 8.13.
+const RANDOM_LIBRARY: &str = "bcryptprimitives.dll";
+const RANDOM_SOURCE: &str = r"#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T count) {
+  while (count) {
+    ULONG part = count > 0x10000000 ? 0x10000000 : (ULONG)count;
+    if (!SystemFunction036(bytes, part)) return FALSE;
+    bytes += part;
+    count -= part;
+  }
+  return TRUE;
+}
+";
+
+/// Runs the tests; with `install`, what they need is installed first. Returns whether they could be run.
+pub(crate) fn test(install: bool) -> anyhow::Result<bool> {
+    let prefix = match prepare(install) {
+        Ok(prefix) => prefix,
+        Err(reason) => {
+            println!("SKIPPED: the tests of native steps on Windows are not run: {reason}");
+            return Ok(false);
+        }
+    };
+    let run = format!("timeout {TESTS_SECONDS} wine");
+    cargo(
+        &[
+            "test",
+            "--target",
+            WINDOWS,
+            "-p",
+            "stephost-process",
+            "--lib",
+            "--test",
+            "windows",
+        ],
+        &[
+            ("WINEPREFIX", &prefix),
+            ("WINEDEBUG", "-all".as_ref()),
+            ("WINEDLLOVERRIDES", "mscoree=;mshtml=".as_ref()),
+            (
+                "CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER",
+                COMPILER.as_ref(),
+            ),
+            ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", run.as_ref()),
+        ],
+    )?;
+    println!("NOT RUN: what only a real Windows can show; docs/windows.md lists it");
+    Ok(true)
+}
+
+/// Sees to everything that the tests need; returns where Wine keeps its Windows, or what is missing.
+fn prepare(install: bool) -> Result<PathBuf, String> {
+    let missing = || -> Vec<&str> {
+        let tools = [COMPILER, "wine"].into_iter();
+        tools.filter(|tool| !answers(tool)).collect()
+    };
+    if install && !missing().is_empty() {
+        install_packages()?;
+    }
+    let missing = missing();
+    if !missing.is_empty() {
+        return Err(format!(
+            "there is no {}; `cargo xtask test --windows --install` installs Debian's {}",
+            missing.join(" and no "),
+            PACKAGES.join(", ")
+        ));
+    }
+    ensure_target(WINDOWS).map_err(|error| format!("{error:#}"))?;
+    let prefix = target_dir().join("wine");
+    make_windows(&prefix)?;
+    Ok(prefix)
+}
+
+fn answers(tool: &str) -> bool {
+    let status = Command::new(tool)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Runs a program that may take so long; an error says what it was for.
+fn run(what: &str, seconds: &str, program: &[&str], env: &[(&str, &Path)]) -> Result<(), String> {
+    println!("$ {}", program.join(" "));
+    let status = Command::new("timeout")
+        .arg(seconds)
+        .args(program)
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{what} failed ({status})")),
+        Err(error) => Err(format!("{what} failed: {error}")),
+    }
+}
+
+fn install_packages() -> Result<(), String> {
+    // An ordinary user may be allowed to, without being asked for a password.
+    let user = Command::new("id").arg("-u").output();
+    let is_root = user.is_ok_and(|user| user.stdout.trim_ascii() == b"0");
+    let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
+    let apt = |what: &str, rest: &[&str]| {
+        let quiet = [("DEBIAN_FRONTEND", Path::new("noninteractive"))];
+        run(
+            what,
+            INSTALL_SECONDS,
+            &[sudo, &["apt-get"], rest].concat(),
+            &quiet,
+        )
+    };
+    apt("asking for packages", &["update"])?;
+    let install = ["install", "-y", "--no-install-recommends"];
+    apt("installing packages", &[&install[..], &PACKAGES].concat())
+}
+
+/// Makes a Windows, once.
+fn make_windows(prefix: &Path) -> Result<(), String> {
+    let system = prefix.join("drive_c/windows/system32");
+    if !prefix.join("system.reg").is_file() || !system.is_dir() {
+        let wine = [
+            ("WINEPREFIX", prefix),
+            ("WINEDEBUG", Path::new("-all")),
+            ("WINEDLLOVERRIDES", Path::new("mscoree=;mshtml=")),
+        ];
+        let boot = ["wine", "wineboot", "-i"];
+        run("making a Windows for Wine", PREFIX_SECONDS, &boot, &wine)?;
+    }
+    let library = system.join(RANDOM_LIBRARY);
+    if library.is_file() {
+        return Ok(());
+    }
+    let source = prefix.join("bcryptprimitives.c");
+    fs::write(&source, RANDOM_SOURCE).map_err(|error| format!("{}: {error}", source.display()))?;
+    let (source, library) = (source.to_string_lossy(), library.to_string_lossy());
+    let compile = [
+        COMPILER,
+        "-shared",
+        "-O2",
+        "-s",
+        "-o",
+        &library,
+        &source,
+        "-ladvapi32",
+    ];
+    run("compiling what Wine lacks", PREFIX_SECONDS, &compile, &[])
+}
