@@ -1,6 +1,6 @@
-//! `cargo xtask test [--long]`: the whole gate, the same here and in CI.
+//! `cargo xtask test`: the whole gate, the same here and in CI.
 //!
-//! A long run also makes the release archive and looks whether it works. That builds everything once more, optimised,
+//! A long run (`--long`) also makes the release archive and looks whether it works. That builds everything once more, optimised,
 //! so it is for the evening and for the day of a release.
 
 use anyhow::bail;
@@ -12,12 +12,12 @@ use crate::{demo, dist, tidy};
 /// What was asked for beside the gate.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wish {
+    /// The release archive too.
+    long: bool,
     /// Only the tests on Windows.
     windows: bool,
     /// Missing packages are installed.
     install: bool,
-    /// The release archive too.
-    long: bool,
 }
 
 impl Wish {
@@ -25,9 +25,9 @@ impl Wish {
         let mut wish = Wish::default();
         for argument in arguments {
             match argument.as_str() {
+                "--long" => wish.long = true,
                 "--windows" => wish.windows = true,
                 "--install" => wish.install = true,
-                "--long" => wish.long = true,
                 unknown => bail!("`test` takes --long, --windows and --install, not {unknown:?}"),
             }
         }
@@ -116,9 +116,9 @@ mod tests {
         };
         assert_eq!(parse(&[]).unwrap(), Wish::default());
         let all = Wish {
+            long: true,
             windows: true,
             install: true,
-            long: true,
         };
         assert_eq!(parse(&["--install", "--windows", "--long"]).unwrap(), all);
         let refused = parse(&["--window"]).unwrap_err().to_string();
