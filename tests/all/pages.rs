@@ -20,7 +20,7 @@ enum By {
     Gate,
 }
 
-const PAGES: [(&str, By); 9] = [
+const PAGES: [(&str, By); 10] = [
     ("README.md", By::Gate),
     ("CONTRIBUTING.md", By::Gate),
     ("docs/authoring.md", By::Test("tests/all/author.rs")),
@@ -39,6 +39,7 @@ const PAGES: [(&str, By); 9] = [
         By::Here(&[("policy.toml", "policies/default.toml")]),
     ),
     ("docs/running.md", By::Test("tests/all/local/page.rs")),
+    ("docs/windows.md", By::Gate),
     (
         "host/src/cli/new/README.md",
         By::Test("tests/all/author.rs"),
@@ -46,7 +47,7 @@ const PAGES: [(&str, By); 9] = [
 ];
 
 /// What the gate runs, by the command, and the file and the words in it that run it.
-const GATE: [(&str, &str, &str); 4] = [
+const GATE: [(&str, &str, &str); 6] = [
     ("cargo xtask demo", "xtask/src/test.rs", "demo::demo()"),
     ("cargo xtask test", ".ci/run", "exec cargo xtask test"),
     ("cargo xtask dist", "xtask/src/test.rs", "dist::dist("),
@@ -54,6 +55,17 @@ const GATE: [(&str, &str, &str); 4] = [
         "cargo xtask dist --check",
         "xtask/src/test.rs",
         "dist::dist(&[\"--check\"",
+    ),
+    // In CI, and where somebody asks for it.
+    (
+        "cargo xtask test --windows",
+        "xtask/src/test.rs",
+        "wine::test(",
+    ),
+    (
+        "cargo xtask test --windows --install",
+        "xtask/src/test.rs",
+        "wine::test(wish.install || is_ci)",
     ),
 ];
 
