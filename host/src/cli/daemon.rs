@@ -307,7 +307,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
     );
     line(
         "background",
-        Some(background.value.as_str().to_owned()),
+        Some(format!("{:?}", background.value.as_str())),
         "",
         &background.origin,
     );
