@@ -25,6 +25,9 @@ const SHIPPED_FEATURES: &str = "stephost/mimalloc";
 /// the same to a caller in both libraries, as long as the headers do not turn them into others: into `__isoc23_strtol` for
 /// newer standards, into `__memset_chk` for fortified programs, which some systems make by themselves.
 const HEADERS_OF_GLIBC: &str = "-std=gnu11 -U_FORTIFY_SOURCE";
+/// The allocator takes memory when it is needed. By itself it takes large pieces at once, which the kernel may fill with pages
+/// of 2 MiB: a host at rest had 7 MiB more.
+const ALLOCATOR: &str = "-DMI_DEFAULT_ARENA_EAGER_COMMIT=0";
 /// Completions: the shell, and what its users call the file.
 const COMPLETIONS: [(&str, &str); 5] = [
     ("bash", "stephost.bash"),
@@ -147,9 +150,14 @@ fn build(dist: &Dist) -> anyhow::Result<PathBuf> {
     let of_target = |name: &str| format!("{name}_{}", target.replace('-', "_"));
     let (compiler, flags_of_c) = (of_target("CC"), of_target("CFLAGS"));
     let is_chosen = [&compiler, &flags_of_c].map(|name| std::env::var_os(name).is_some());
-    if is_chosen == [false, false] && !is_on_path("musl-gcc") {
-        env.push((&compiler, Path::new("cc")));
-        env.push((&flags_of_c, Path::new(HEADERS_OF_GLIBC)));
+    let with_headers_of_glibc = format!("{HEADERS_OF_GLIBC} {ALLOCATOR}");
+    match is_chosen {
+        [false, false] if !is_on_path("musl-gcc") => {
+            env.push((&compiler, Path::new("cc")));
+            env.push((&flags_of_c, Path::new(&with_headers_of_glibc)));
+        }
+        [_, false] => env.push((&flags_of_c, Path::new(ALLOCATOR))),
+        [_, true] => {}
     }
     cargo(
         &[
