@@ -194,8 +194,10 @@ fn jobs(
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
     }
     let id = room::new_id();
-    let cgroup = match HostCgroup::make(&room::cgroup_name(&id), limits) {
-        Ok(cgroup) => {
+    let wanted = HostCgroup::is_of_use(limits);
+    let made = wanted.then(|| HostCgroup::make(&room::cgroup_name(&id), limits));
+    let cgroup = match made.transpose() {
+        Ok(Some(cgroup)) => {
             tracing::info!(
                 cgroup.path = ?cgroup.id().path,
                 limit.memory_bytes = limits.memory_bytes,
@@ -203,6 +205,10 @@ fn jobs(
                 "each step gets a cgroup of its own"
             );
             Some(cgroup)
+        }
+        Ok(None) => {
+            tracing::info!("steps need no cgroup of their own: the host may signal everybody");
+            None
         }
         // A limit that is not applied would be a lie.
         Err(error) if limits != JobLimits::default() => {

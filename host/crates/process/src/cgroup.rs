@@ -121,6 +121,12 @@ struct Busy {
 }
 
 impl HostCgroup {
+    /// Whether a host with these limits gains something by one. Who may signal every process does not without limits, and each
+    /// step would pay for it with the time of half a start.
+    pub fn is_of_use(limits: JobLimits) -> bool {
+        !limits.is_none() || !signals_everybody()
+    }
+
     /// Makes one with this name. Looks at everything that steps will need.
     ///
     /// # Errors
@@ -461,6 +467,13 @@ impl Drop for StepCgroup {
     fn drop(&mut self) {
         self.host.0.remove_or_note(&self.parent, &self.name);
     }
+}
+
+/// Whether this process may signal those of every user.
+pub fn signals_everybody() -> bool {
+    // Who is not told so has no such right.
+    rustix::thread::capabilities(None)
+        .is_ok_and(|own| own.effective.contains(rustix::thread::CapabilitySet::KILL))
 }
 
 /// Whether nobody is in this cgroup, or in one below it.

@@ -96,7 +96,7 @@ mod tree;
 
 #[cfg(target_os = "linux")]
 pub use crate::{
-    cgroup::{CgroupId, CgroupUnusable, HostCgroup},
+    cgroup::{CgroupId, CgroupUnusable, HostCgroup, signals_everybody},
     dead::{Cleared, clear_cgroup, kill_marked},
     identity::{Identity, Mark},
 };

@@ -122,15 +122,21 @@ fn cgroup() -> (Check, bool) {
         Ok(made) => {
             let own = made.id().path.parent().unwrap_or(Path::new("/"));
             let controllers = fs::read_to_string(own.join("cgroup.controllers"));
+            let has_one = HostCgroup::is_of_use(JobLimits::default());
+            let who = if has_one {
+                "each step gets one of its own"
+            } else {
+                "each step of a job with limits gets one of its own"
+            };
             let check = Check::ok(
                 name,
                 format!(
-                    "each step gets one of its own below {}; {}",
+                    "{who} below {}; {}",
                     own.display(),
                     limits(&controllers.unwrap_or_default())
                 ),
             );
-            (check, true)
+            (check, has_one)
         }
         // Nothing fails without: who is another user's is named instead of killed.
         Err(error) => {

@@ -86,6 +86,8 @@ pub(super) fn own_builtins(own: &Result<Vec<OwnBuiltin>, BuiltinsError>) -> Chec
 pub(super) fn containment(has_cgroup: bool) -> Check {
     let layers = if has_cgroup {
         "process group, supervisor, cgroup: nobody outlives the job, whatever user he became"
+    } else if stephost_process::signals_everybody() {
+        "process group, supervisor, and the right to signal everybody: nobody who descends from a step outlives the job"
     } else {
         "process group, supervisor: nobody who descends from a step outlives the job, but processes that became another \
          user's are named and not killed"
