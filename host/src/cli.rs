@@ -137,6 +137,10 @@ enum Command {
         /// Where to
         dir: Option<PathBuf>,
     },
+    /// List the points at which a test can make this program fail
+    #[cfg(feature = "fault")]
+    #[command(hide = true)]
+    Points,
     /// Print the version and what it was built for
     Version {
         /// Print JSON
@@ -292,6 +296,8 @@ pub(crate) fn run() -> u8 {
         }
     };
     let done = match parsed.command {
+        #[cfg(feature = "fault")]
+        Command::Points => points(),
         Command::Version { json } => version::version(json),
         Command::Doctor { json } => doctor::doctor(json),
         Command::Health { socket, timeout } => health::health(socket.as_deref(), timeout),
@@ -317,6 +323,18 @@ pub(crate) fn run() -> u8 {
         Ok(code) => code,
         Err(failure) => exit::report(&failure),
     }
+}
+
+/// Lists the points, those with an error to be had marked so, below the words that no shipped program has.
+#[cfg(feature = "fault")]
+fn points() -> Result<u8, Failure> {
+    let mut list = format!("{}\n", stephost_fault::MARKER);
+    for point in stephost_fault::POINTS {
+        list.push_str(point.name);
+        list.push_str(if point.fails { " fails\n" } else { "\n" });
+    }
+    print(&list)?;
+    Ok(exit::FINE)
 }
 
 /// Writes a result as one line of JSON.

@@ -3,7 +3,8 @@
 //! Owns the only map of jobs and the two phases in which a job enters it: an id is reserved first, the job
 //! is made second, so that two calls with one id start one job, and a job that cannot be made leaves no
 //! trace (contract 1.7, design D3). Everybody who meets a reservation waits for its outcome. A job whose
-//! host code panicked stays as a tombstone that answers truthfully until it is closed (design D2).
+//! host code panicked, or about which a call panicked, goes to its clean-up at once and stays as a tombstone that
+//! answers truthfully until it is closed (design D2), whether or not there was a job yet.
 //!
 //! Never runs a step, never reads a clock for a decision: that is the [`driver`]'s, one task per job.
 //! Called by `server`, and by `cli` for a job without a server. Locks are held for map operations only, never over foreign code or an await.
@@ -15,15 +16,18 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use stephost_fault::point;
 use stephost_job::{JobId, StopReason};
 use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::config::{self, Background};
 use crate::logfile::LogReader;
+use crate::observe::panics::Incident;
 use crate::run::Functions;
 use crate::run::room::Room;
 
@@ -41,6 +45,12 @@ pub(crate) enum LookupError {
     /// The host broke while it handled this job; the text names the incident.
     #[error("{0}")]
     Broken(String),
+}
+
+impl LookupError {
+    fn broken(incident: Incident) -> LookupError {
+        LookupError::Broken(incident.to_string())
+    }
 }
 
 /// Why Run did not start a job.
@@ -68,9 +78,49 @@ pub(crate) enum Started {
 
 enum Slot {
     /// Somebody makes the job; the receiver sees when that is over.
-    Reserved(watch::Receiver<()>),
+    Reserved {
+        over: watch::Receiver<()>,
+        /// A call about it has panicked meanwhile.
+        broken: Option<Incident>,
+    },
     /// The job.
     Made(Arc<Job>),
+    /// The host broke before there was a job.
+    Tombstone(Tombstone),
+}
+
+#[derive(Clone)]
+struct Tombstone {
+    incident: Incident,
+    at: SystemTime,
+}
+
+impl Tombstone {
+    fn new(incident: Incident) -> Tombstone {
+        Tombstone {
+            incident,
+            at: clock::wall(),
+        }
+    }
+}
+
+/// What an id stands for.
+enum Known {
+    Job(Arc<Job>),
+    Tombstone(Tombstone),
+}
+
+/// The log of a job, for one who follows it.
+pub(crate) struct Followed {
+    pub(crate) log: LogReader,
+    job: Arc<Job>,
+}
+
+impl Followed {
+    /// Why the log cannot be said to have ended well, if it cannot.
+    pub(crate) fn broken(&self) -> Option<LookupError> {
+        self.job.broken().map(LookupError::broken)
+    }
 }
 
 struct Registry {
@@ -108,7 +158,7 @@ impl Hosting {
     }
 }
 
-/// A reserved id. Dropping it, in a panic too, frees the id and wakes who waits for it.
+/// A reserved id. Dropping it frees the id and wakes who waits for it; in a panic a tombstone stays.
 struct Reservation<'a> {
     jobs: &'a Jobs,
     id: JobId,
@@ -118,9 +168,17 @@ struct Reservation<'a> {
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
+        let panicking = std::thread::panicking();
         let mut registry = self.jobs.lock();
-        if let Some(Slot::Reserved(_)) = registry.slots.get(&self.id) {
-            registry.slots.remove(&self.id);
+        if let MapEntry::Occupied(mut slot) = registry.slots.entry(self.id.clone())
+            && let Slot::Reserved { broken, .. } = slot.get_mut()
+        {
+            let broken = broken.take();
+            let broken = broken.or_else(|| panicking.then(Incident::of_this_unwinding));
+            match broken {
+                Some(incident) => drop(slot.insert(Slot::Tombstone(Tombstone::new(incident)))),
+                None => drop(slot.remove()),
+            }
         }
         drop(registry);
         // A drain waits for reserved ids too.
@@ -161,13 +219,56 @@ impl Jobs {
                 }
             }
         };
+        point!("run.reserved", waits);
         let functions = self.functions();
         let prepared = prepare::prepare(submission, functions, self.hosting.clone()).await?;
-        let job = Job::start(prepared, self.changed.clone());
-        self.lock().slots.insert(id, Slot::Made(job));
+        point!("run.prepared", waits);
+        let (job, driver) = Job::new(prepared, self.changed.clone());
+        // From here to the start nothing waits: a call that is given up leaves no job that nobody drives.
+        point!("run.made");
+        self.register(id, job);
+        point!("run.registered");
+        driver.start();
+        point!("run.started", waits);
         drop(reservation);
+        point!("run.released", waits);
         self.changed.send_replace(());
         Ok(Started::New)
+    }
+
+    /// Gives a reserved id its job.
+    fn register(&self, id: JobId, job: Arc<Job>) {
+        let mut registry = self.lock();
+        let before = registry.slots.insert(id, Slot::Made(Arc::clone(&job)));
+        drop(registry);
+        if let Some(Slot::Reserved {
+            broken: Some(incident),
+            ..
+        }) = before
+        {
+            job.break_by(&incident);
+        }
+    }
+
+    /// A call that had named this job panicked: the job goes to its clean-up. `makes_jobs` says that the call was
+    /// one that might have made it.
+    pub(crate) fn broke(&self, id: &JobId, incident: &Incident, makes_jobs: bool) {
+        let mut registry = self.lock();
+        match registry.slots.entry(id.clone()) {
+            MapEntry::Vacant(slot) => {
+                if makes_jobs {
+                    slot.insert(Slot::Tombstone(Tombstone::new(incident.clone())));
+                }
+            }
+            MapEntry::Occupied(mut slot) => match slot.get_mut() {
+                Slot::Reserved { broken, .. } => {
+                    broken.get_or_insert_with(|| incident.clone());
+                }
+                Slot::Made(job) => job.break_by(incident),
+                // It has an incident already.
+                Slot::Tombstone(_) => {}
+            },
+        }
     }
 
     /// Jobs that come from now on run under `policy`; those that are here keep theirs.
@@ -192,14 +293,18 @@ impl Jobs {
         let draining = registry.draining;
         match registry.slots.entry(id.clone()) {
             MapEntry::Occupied(slot) => match slot.get() {
-                Slot::Reserved(over) => Ok(Reserve::Wait(over.clone())),
+                Slot::Reserved { over, .. } => Ok(Reserve::Wait(over.clone())),
                 Slot::Made(job) if job.broken().is_some() => Err(RunError::Broken(id.clone())),
+                Slot::Tombstone(_) => Err(RunError::Broken(id.clone())),
                 Slot::Made(_) => Ok(Reserve::Registered),
             },
             MapEntry::Vacant(_) if draining => Err(RunError::Draining),
             MapEntry::Vacant(slot) => {
                 let over = watch::Sender::new(());
-                slot.insert(Slot::Reserved(over.subscribe()));
+                slot.insert(Slot::Reserved {
+                    over: over.subscribe(),
+                    broken: None,
+                });
                 Ok(Reserve::Mine(Reservation {
                     jobs: self,
                     id: id.clone(),
@@ -209,22 +314,34 @@ impl Jobs {
         }
     }
 
-    /// The job of this id, after whoever makes it is done.
-    async fn find(&self, id: &JobId) -> Option<Arc<Job>> {
+    /// What this id stands for, after whoever makes a job of it is done.
+    async fn find(&self, id: &JobId) -> Option<Known> {
         loop {
             let mut over = match self.lock().slots.get(id) {
                 None => return None,
-                Some(Slot::Made(job)) => return Some(Arc::clone(job)),
-                Some(Slot::Reserved(over)) => over.clone(),
+                Some(Slot::Made(job)) => return Some(Known::Job(Arc::clone(job))),
+                Some(Slot::Tombstone(stone)) => return Some(Known::Tombstone(stone.clone())),
+                Some(Slot::Reserved { over, .. }) => over.clone(),
             };
             while over.changed().await.is_ok() {}
         }
     }
 
-    async fn known(&self, id: &JobId) -> Result<Arc<Job>, LookupError> {
+    async fn known(&self, id: &JobId) -> Result<Known, LookupError> {
         self.find(id)
             .await
             .ok_or_else(|| LookupError::Unknown(id.clone()))
+    }
+
+    /// A job that nothing broke.
+    async fn sound(&self, id: &JobId) -> Result<Arc<Job>, LookupError> {
+        match self.known(id).await? {
+            Known::Tombstone(stone) => Err(LookupError::broken(stone.incident)),
+            Known::Job(job) => match job.broken() {
+                Some(incident) => Err(LookupError::broken(incident)),
+                None => Ok(job),
+            },
+        }
     }
 
     /// The log of a job.
@@ -232,12 +349,12 @@ impl Jobs {
     /// # Errors
     ///
     /// [`LookupError`].
-    pub(crate) async fn log(&self, id: &JobId) -> Result<LogReader, LookupError> {
-        let job = self.known(id).await?;
-        match job.broken() {
-            Some(incident) => Err(LookupError::Broken(incident)),
-            None => Ok(job.log()),
-        }
+    pub(crate) async fn log(&self, id: &JobId) -> Result<Followed, LookupError> {
+        let job = self.sound(id).await?;
+        Ok(Followed {
+            log: job.log(),
+            job,
+        })
     }
 
     /// How a job is doing.
@@ -246,21 +363,18 @@ impl Jobs {
     ///
     /// [`LookupError`].
     pub(crate) async fn status(&self, id: &JobId) -> Result<JobView, LookupError> {
-        let job = self.known(id).await?;
-        match job.broken() {
-            Some(incident) => Err(LookupError::Broken(incident)),
-            None => Ok(job.view()),
-        }
+        Ok(self.sound(id).await?.view())
     }
 
     /// How every job is doing, broken ones included.
     pub(crate) fn list(&self) -> Vec<JobView> {
         let registry = self.lock();
-        let made = registry.slots.values().filter_map(|slot| match slot {
+        let known = registry.slots.iter().filter_map(|(id, slot)| match slot {
             Slot::Made(job) => Some(job.view()),
-            Slot::Reserved(_) => None,
+            Slot::Tombstone(stone) => Some(JobView::lost(id, &stone.incident, stone.at)),
+            Slot::Reserved { .. } => None,
         });
-        made.collect()
+        known.collect()
     }
 
     /// Asks a job to stop politely. Returns at once.
@@ -269,7 +383,11 @@ impl Jobs {
     ///
     /// [`LookupError::Unknown`].
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<(), LookupError> {
-        self.known(id).await?.stop(StopReason::Cancel);
+        let known = self.known(id).await?;
+        point!("cancel.found", waits);
+        if let Known::Job(job) = known {
+            job.stop(StopReason::Cancel);
+        }
         Ok(())
     }
 
@@ -282,27 +400,41 @@ impl Jobs {
     ///
     /// [`LookupError::Unknown`].
     pub(crate) async fn hurry(&self, id: &JobId) -> Result<(), LookupError> {
-        self.known(id).await?.hurry();
+        if let Known::Job(job) = self.known(id).await? {
+            job.hurry();
+        }
         Ok(())
     }
 
     /// Ends a job and frees its id. Unknown ids are fine. Waits until the job is over, at the latest until
     /// its grace and the margin of the contract have passed; what is still dying then goes on without id.
     pub(crate) async fn close(&self, id: &JobId) {
-        let Some(job) = self.find(id).await else {
+        let Some(known) = self.find(id).await else {
             return;
         };
-        job.stop(StopReason::Close);
-        job.closed().await;
-        let mut registry = self.lock();
-        // Another Close may have been faster, and the id may be a new job's by now.
-        if let MapEntry::Occupied(slot) = registry.slots.entry(id.clone())
-            && matches!(slot.get(), Slot::Made(made) if Arc::ptr_eq(made, &job))
+        point!("close.found", waits);
+        if let Known::Job(job) = &known {
+            job.stop(StopReason::Close);
+            point!("close.asked", waits);
+            job.closed().await;
+            point!("close.over", waits);
+        }
+        self.free(id, &known);
+        point!("close.removed", waits);
+        self.changed.send_replace(());
+    }
+
+    /// Frees an id that stands for this still: another Close may have been faster, and it may be a new job's by now.
+    fn free(&self, id: &JobId, known: &Known) {
+        if let MapEntry::Occupied(slot) = self.lock().slots.entry(id.clone())
+            && match (slot.get(), known) {
+                (Slot::Made(made), Known::Job(job)) => Arc::ptr_eq(made, job),
+                (Slot::Tombstone(_), Known::Tombstone(_)) => true,
+                (Slot::Reserved { .. } | Slot::Made(_) | Slot::Tombstone(_), _) => false,
+            }
         {
             slot.remove();
         }
-        drop(registry);
-        self.changed.send_replace(());
     }
 
     /// Takes no new jobs from now on.
@@ -313,9 +445,11 @@ impl Jobs {
     /// Waits until no job runs.
     pub(crate) async fn idle(&self) {
         self.until(|slots| {
-            slots
-                .values()
-                .all(|slot| matches!(slot, Slot::Made(job) if job.is_over()))
+            slots.values().all(|slot| match slot {
+                Slot::Made(job) => job.is_over(),
+                Slot::Tombstone(_) => true,
+                Slot::Reserved { .. } => false,
+            })
         })
         .await;
     }
@@ -344,7 +478,7 @@ impl Jobs {
             .values()
             .filter_map(|slot| match slot {
                 Slot::Made(job) => Some(Arc::clone(job)),
-                Slot::Reserved(_) => None,
+                Slot::Reserved { .. } | Slot::Tombstone(_) => None,
             })
             .collect();
         futures_util::future::join_all(jobs.iter().map(|job| async {
@@ -359,7 +493,7 @@ impl Jobs {
         let registry = self.lock();
         let jobs = registry.slots.values().filter_map(|slot| match slot {
             Slot::Made(job) => Some(job.closes_within()),
-            Slot::Reserved(_) => None,
+            Slot::Reserved { .. } | Slot::Tombstone(_) => None,
         });
         jobs.max().unwrap_or_default()
     }

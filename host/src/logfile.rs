@@ -19,6 +19,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stephost_fault::point;
 use stephost_joblog::{BackgroundId, JobLog, LogOffset, Secrets, Stream};
 use tokio::sync::watch;
 
@@ -140,6 +141,7 @@ impl std::fmt::Debug for Writer {
 impl LogWriter {
     /// Appends what a step printed on `stream`.
     pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
+        point!("log.write");
         self.with(|writer| {
             writer
                 .core
@@ -151,6 +153,7 @@ impl LogWriter {
     pub(crate) fn line(&self, stream: Stream, text: &str) {
         let line = format!("{}\n", text.replace(['\n', '\r'], " "));
         self.with(|writer| {
+            point!("log.line");
             // The line must not be glued to a partial line of the step before.
             writer.core.flush(clock::wall(), &mut writer.ready);
             writer
@@ -204,6 +207,7 @@ impl LogWriter {
 
     /// Says that nothing follows. The first end counts.
     pub(crate) fn end(&self, end: End) {
+        point!("log.end");
         self.with(|writer| {
             writer.core.flush(clock::wall(), &mut writer.ready);
             writer.speak(|core, ready| core.finish(clock::wall(), ready));
@@ -243,6 +247,12 @@ impl LogWriter {
     }
 }
 
+/// Whether a test makes the disk a full one.
+fn full() -> bool {
+    point!("log.store", fails: true);
+    false
+}
+
 impl Writer {
     /// Lets those in the background speak, as long as there is room for them.
     fn speak(&mut self, say: impl FnOnce(&mut JobLog, &mut Vec<u8>)) {
@@ -277,7 +287,7 @@ impl Writer {
         if self.dropped > 0 && !self.ready.is_empty() {
             self.store_notice(file, room);
         }
-        let fits = self.bytes + (self.ready.len() as u64) <= room;
+        let fits = self.bytes + (self.ready.len() as u64) <= room && !full();
         // Written at a place of our own counting: a failed write leaves bytes that the next one covers.
         if fits && self.dropped == 0 && file.write_all_at(&self.ready, self.bytes).is_ok() {
             self.bytes += self.ready.len() as u64;

@@ -25,5 +25,12 @@ fn main() -> std::process::ExitCode {
     if let Some(code) = stephost_process::supervise_if_asked() {
         return code;
     }
+    // Before anything is promised: a panic must end one job, not the host with all of them.
+    if !observe::panics::are_caught() {
+        eprintln!(
+            "error: this program was built with panic = \"abort\"; build it with panic = \"unwind\""
+        );
+        return std::process::ExitCode::from(cli::exit::CONFIG);
+    }
     std::process::ExitCode::from(cli::run())
 }

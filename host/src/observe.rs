@@ -1,8 +1,10 @@
-//! The operator's log: where it goes, and what a panic writes there.
+//! The operator's log: where it goes; and [`panics`], who catches them and what is told of them.
 //!
 //! Under `steps` there is none unless a file is named: stderr ends up in the job's log (design D13). Field
 //! names are those of the style guide: `job.id`, `rpc.method`, `grpc.code`, `error.kind`, `wasm.trap`. Never
 //! logged: values of variables, arguments, environment.
+
+pub(crate) mod panics;
 
 use std::fs::OpenOptions;
 use std::io;
@@ -40,13 +42,6 @@ pub(crate) fn start(log: OperatorLog<'_>) -> io::Result<()> {
             subscriber.with_writer(Mutex::new(file)).init();
         }
     }
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        // The payload may hold a value of a job, so only the place is told.
-        tracing::error!(error.kind = "internal", place, "the host panicked");
-    }));
+    std::panic::set_hook(Box::new(panics::hook));
     Ok(())
 }

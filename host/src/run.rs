@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use stephost_expr::{ExpressionError, Value};
+use stephost_fault::point;
 use stephost_job::{Ending, StopReason};
 use stephost_joblog::Stream;
 use stephost_process::{Leftovers, Supervisors};
@@ -254,6 +255,7 @@ impl JobContext {
 
     fn function<'a>(&'a self, frame: Frame<'a>) -> BoxFuture<'a, Result<Outputs, Halt>> {
         Box::pin(async move {
+            point!("walk.entered", waits);
             self.hide(frame.inputs.values());
             let outputs = match &frame.function.definition.body {
                 Body::Exec(program) => self.exec(&frame, program).await?,
@@ -302,6 +304,7 @@ impl JobContext {
         scope: &StepScope,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
+        point!("walk.step", waits);
         self.check_not_stopped()?;
         let env = evaluate_env(&step.env, scope, "expand env")?;
         let environment = environment.with(env);
@@ -312,6 +315,7 @@ impl JobContext {
             Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
             Call::Function(reference) => match self.resolve(reference, frame.dir, scope)? {
                 fetch::Target::Function(loaded) => {
+                    point!("walk.resolved", waits, fails: Err(injected()));
                     if frame.depth + 1 >= DEPTH_MAX {
                         return Err(Halt::failed(format!(
                             "functions are nested deeper than {DEPTH_MAX}; does one call itself?"
@@ -377,6 +381,12 @@ impl JobContext {
             frame.dir,
         )
     }
+}
+
+/// What a test makes of a step.
+#[cfg(feature = "fault")]
+fn injected() -> Halt {
+    Halt::failed("injected")
 }
 
 /// Evaluates the entries of an `env` in the order in which they are written; none sees another.

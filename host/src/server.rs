@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
+use stephost_fault::point;
+use stephost_job::JobId;
 use stephost_proto::step_runner_server::{StepRunner, StepRunnerServer};
 use stephost_proto::{
     CancelRequest, CancelResponse, CloseRequest, CloseResponse, FollowLogsRequest,
@@ -27,7 +29,10 @@ use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status};
 
 use crate::jobs::Jobs;
+use crate::observe::panics::names_job;
 
+/// The call that makes jobs.
+const RUN: &str = "/proto.StepRunner/Run";
 /// Largest request in bytes (design D3).
 const REQUEST_BYTES_MAX: usize = 32 << 20;
 /// How long a client whose log ended has to ask for the status and to close, when the host is ending.
@@ -82,8 +87,12 @@ impl StepRunner for Service {
     type FollowLogsStream = LogStream;
 
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<RunResponse>, Status> {
+        point!("run.received", waits);
         let submission = convert::submission(request.into_inner())?;
+        names_job(&submission.id);
+        point!("run.named", waits);
         self.jobs.run(submission).await.map_err(status_code::run)?;
+        point!("run.answered", waits);
         Ok(Response::new(RunResponse {}))
     }
 
@@ -92,18 +101,25 @@ impl StepRunner for Service {
         request: Request<FollowLogsRequest>,
     ) -> Result<Response<LogStream>, Status> {
         let FollowLogsRequest { id, offset } = request.into_inner();
-        let id = convert::id(&id)?;
+        let id = named(&id)?;
+        point!("follow.named", waits);
         let offset = convert::offset(offset)?;
-        let log = self.jobs.log(&id).await.map_err(status_code::lookup)?;
+        let followed = self.jobs.log(&id).await.map_err(status_code::lookup)?;
+        point!("follow.found", waits);
         let guard = self.followers.enter();
-        let pieces = log.follow(offset).map(move |piece| {
+        let pieces = followed.log.follow(offset).map(move |piece| {
             let _open = &guard;
+            point!("follow.piece");
             match piece {
                 Ok(data) => Ok(FollowLogsResponse { data }),
                 Err(error) => Err(status_code::follow(&error)),
             }
         });
-        Ok(Response::new(Box::pin(pieces)))
+        // A job may be broken after its log had ended well; who follows it then hears of no good end. After an
+        // error nothing of this is looked at any more.
+        let last = futures_util::stream::once(async move { followed.broken() });
+        let last = last.filter_map(async |broken| Some(Err(status_code::lookup(broken?))));
+        Ok(Response::new(Box::pin(pieces.chain(last))))
     }
 
     async fn status(
@@ -114,14 +130,13 @@ impl StepRunner for Service {
         let views = if id.is_empty() {
             self.jobs.list()
         } else {
-            vec![
-                self.jobs
-                    .status(&convert::id(&id)?)
-                    .await
-                    .map_err(status_code::lookup)?,
-            ]
+            let id = named(&id)?;
+            point!("status.named", waits);
+            vec![self.jobs.status(&id).await.map_err(status_code::lookup)?]
         };
+        point!("status.found", waits);
         let jobs = views.into_iter().map(convert::status).collect();
+        point!("status.listed", waits);
         Ok(Response::new(StatusResponse { jobs }))
     }
 
@@ -129,8 +144,10 @@ impl StepRunner for Service {
         &self,
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
-        let id = convert::id(&request.into_inner().id)?;
+        let id = named(&request.into_inner().id)?;
+        point!("cancel.named", waits);
         self.jobs.cancel(&id).await.map_err(status_code::lookup)?;
+        point!("cancel.asked", waits);
         Ok(Response::new(CancelResponse {}))
     }
 
@@ -139,11 +156,19 @@ impl StepRunner for Service {
         request: Request<CloseRequest>,
     ) -> Result<Response<CloseResponse>, Status> {
         // An id that no job can have belongs to no job, and closing no job is fine.
-        if let Ok(id) = convert::id(&request.into_inner().id) {
+        if let Ok(id) = named(&request.into_inner().id) {
+            point!("close.named", waits);
             self.jobs.close(&id).await;
         }
         Ok(Response::new(CloseResponse {}))
     }
+}
+
+/// The job that a call is about, which is from now on known to whoever catches its panics.
+fn named(id: &str) -> Result<JobId, Status> {
+    let id = convert::id(id)?;
+    names_job(&id);
+    Ok(id)
 }
 
 /// How urgently the server must end.
@@ -180,10 +205,14 @@ pub(crate) async fn serve(
     })
     .max_decoding_message_size(REQUEST_BYTES_MAX);
 
+    let breaking = Arc::clone(&jobs);
+    let on_broken: catch_panic::OnBroken = Arc::new(move |path, job, incident| {
+        breaking.broke(job, incident, path == RUN);
+    });
     let (stop_listening, stopped_listening) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .layer(tower::util::MapResponseLayer::new(refine::refined))
-        .layer(catch_panic::CatchPanicLayer)
+        .layer(catch_panic::CatchPanicLayer::new(on_broken))
         .add_service(health)
         .add_service(service)
         .serve_with_incoming_shutdown(listen::accepted(listener), async {

@@ -19,3 +19,6 @@ mod generated {
 }
 
 pub use generated::*;
+
+/// `step_runner.proto` as the compiler sees it: an encoded `FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -2,8 +2,8 @@
 //!
 //! The only writer of a job's ending. Owns the job's scope: the task that walks its steps, its stop signal,
 //! its workspace, what its steps left running. Leaving the scope is clean-up in every path: on a panic of
-//! the walk, or of the driver itself, the job is broken for good, its log says so, and no other job notices
-//! (design D2, D5; contract 2.2).
+//! the walk, of the driver itself, or of a call about the job, the job is broken for good, what it runs is ended,
+//! its log says so, and no other job notices (design D2, D5; contract 2.2).
 //!
 //! ```text
 //! Cancel, Close ──asked──▶ ┌────────┐ ──StopLevel──▶ run
@@ -17,6 +17,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use stephost_fault::point;
 use stephost_job::{self as job, At, Ending, Event, JobId, State, StopReason};
 use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
@@ -26,10 +27,16 @@ use tokio::time::Instant;
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
+use crate::observe::panics::{Incident, Scope};
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
 /// What may wait for the driver. More of it changes nothing: the first stop counts.
 const ASKED_WAITING_MAX: usize = 4;
+
+/// Longest patience with the steps of a job that the host broke.
+const BROKEN_GRACE: Duration = Duration::from_secs(2);
+/// How long the walk of a broken job may take to end after the kill, before it is left at whatever it waits for.
+const BROKEN_WALK: Duration = Duration::from_secs(10);
 
 /// What somebody wants of a driver.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +77,17 @@ pub(crate) struct JobView {
 }
 
 impl JobView {
+    /// A job that the host lost before it was one.
+    pub(super) fn lost(id: &JobId, incident: &Incident, at: SystemTime) -> JobView {
+        JobView {
+            id: id.clone(),
+            life: Life::Broken(incident.to_string()),
+            started: None,
+            ended: Some(at),
+            closes_at: None,
+        }
+    }
+
     fn is_over(&self) -> bool {
         match self.life {
             Life::Created | Life::Running => false,
@@ -82,13 +100,25 @@ impl JobView {
 pub(super) struct Job {
     log: LogReader,
     view: watch::Receiver<JobView>,
+    /// What broke it; the first one counts.
+    broken: Broken,
     asked: mpsc::Sender<Asked>,
     grace: Duration,
 }
 
+type Broken = watch::Sender<Option<Incident>>;
+
+fn break_by(broken: &Broken, incident: &Incident) {
+    broken.send_if_modified(|broken| {
+        let first = broken.is_none();
+        broken.get_or_insert_with(|| incident.clone());
+        first
+    });
+}
+
 impl Job {
-    /// Starts the driver of a prepared job. `changed` is told when the job is over.
-    pub(super) fn start(prepared: Prepared, changed: watch::Sender<()>) -> Arc<Job> {
+    /// The handle of a prepared job, and its driver, which is to be started. `changed` is told when the job is over.
+    pub(super) fn new(prepared: Prepared, changed: watch::Sender<()>) -> (Arc<Job>, Driver) {
         let view = watch::Sender::new(JobView {
             id: prepared.id.clone(),
             life: Life::Created,
@@ -97,21 +127,22 @@ impl Job {
             closes_at: None,
         });
         let (asked, asked_heard) = mpsc::channel(ASKED_WAITING_MAX);
+        let broken = watch::Sender::new(None);
         let job = Job {
             log: prepared.reader.clone(),
             view: view.subscribe(),
+            broken: broken.clone(),
             asked,
             grace: prepared.grace,
         };
         let session = Session {
             view,
             log: Arc::clone(&prepared.writer),
+            broken,
             changed,
             settled: false,
         };
-        // The session's drop is what makes this task safe to lose.
-        tokio::spawn(Driver::new(prepared, session, asked_heard).drive());
-        Arc::new(job)
+        (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
 
     pub(super) fn log(&self) -> LogReader {
@@ -119,7 +150,16 @@ impl Job {
     }
 
     pub(super) fn view(&self) -> JobView {
-        self.view.borrow().clone()
+        let mut view = self.view.borrow().clone();
+        if let Some(incident) = &*self.broken.borrow() {
+            view.life = Life::Broken(incident.to_string());
+        }
+        view
+    }
+
+    /// The host broke while it did something for this job: what it runs is ended, and it is broken for good.
+    pub(super) fn break_by(&self, incident: &Incident) {
+        break_by(&self.broken, incident);
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -127,11 +167,8 @@ impl Job {
     }
 
     /// The incident that broke this job, if one did.
-    pub(super) fn broken(&self) -> Option<String> {
-        match &self.view.borrow().life {
-            Life::Broken(incident) => Some(incident.clone()),
-            Life::Created | Life::Running | Life::Done { .. } => None,
-        }
+    pub(super) fn broken(&self) -> Option<Incident> {
+        self.broken.borrow().clone()
     }
 
     /// Asks for a stop. Never waits; a stop too many changes nothing.
@@ -176,6 +213,7 @@ impl Job {
 struct Session {
     view: watch::Sender<JobView>,
     log: Arc<crate::logfile::LogWriter>,
+    broken: Broken,
     changed: watch::Sender<()>,
     settled: bool,
 }
@@ -188,9 +226,11 @@ impl Session {
         });
     }
 
+    /// A Close answers then at the latest; what was said before it stays, if it was sooner.
     fn stopping(&self, closes_at: Instant) {
-        self.view
-            .send_modify(|view| view.closes_at = Some(closes_at));
+        self.view.send_modify(|view| {
+            view.closes_at = Some(view.closes_at.map_or(closes_at, |at| at.min(closes_at)));
+        });
     }
 
     /// The job's own ending.
@@ -201,13 +241,13 @@ impl Session {
         self.settle(Life::Done { ending, message }, End::Complete);
     }
 
-    /// The host broke. Says so under an incident number that the operator's log has too.
+    /// Says that the host broke, and under which number the operator's log has it.
     fn broken(&mut self) {
-        let incident = format!(
-            "internal error (incident {})",
-            uuid::Uuid::new_v4().simple()
-        );
-        tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "{incident}");
+        let known = self.broken.borrow().clone();
+        let incident = known.unwrap_or_else(Incident::of_this_unwinding);
+        break_by(&self.broken, &incident);
+        tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
+        let incident = incident.to_string();
         self.settle(Life::Broken(incident.clone()), End::Broken(incident));
     }
 
@@ -230,18 +270,27 @@ impl Drop for Session {
     }
 }
 
-struct Driver {
+/// Drives one job, once it is started. Dropped before, it leaves a broken job.
+pub(super) struct Driver {
     entry: Arc<Entry>,
     context: Arc<JobContext>,
     stop: watch::Sender<StopLevel>,
     asked: mpsc::Receiver<Asked>,
+    broken: watch::Receiver<Option<Incident>>,
     zero: Stopwatch,
     /// When the job has run long enough; taken when it fires.
     timeout: Option<Instant>,
     grace: Duration,
     /// The one task that walks the steps. Dropping the set aborts it.
-    walk: JoinSet<Outcome>,
+    walk: JoinSet<Result<Outcome, Incident>>,
     session: Session,
+}
+
+/// What a driver waits for.
+enum Happened {
+    Event(Event, At),
+    /// The host broke.
+    Broken,
 }
 
 impl Driver {
@@ -252,6 +301,7 @@ impl Driver {
             context: prepared.context,
             stop: prepared.stop,
             asked,
+            broken: session.broken.subscribe(),
             zero,
             timeout: prepared.timeout.and_then(|timeout| zero.deadline(timeout)),
             grace: prepared.grace,
@@ -260,20 +310,71 @@ impl Driver {
         }
     }
 
+    /// Starts the task that sees the job to its end.
+    pub(super) fn start(self) {
+        // The session's drop is what makes this task safe to lose.
+        tokio::spawn(self.drive());
+    }
+
     async fn drive(mut self) {
+        let scope = self.scope("driver");
+        let ending = match scope.clone().around(self.live()).await {
+            Ok(ending) => ending,
+            Err(incident) => {
+                break_by(&self.session.broken, &incident);
+                None
+            }
+        };
+        if ending.is_none() && scope.clone().around(self.stop_broken()).await.is_err() {
+            self.walk.abort_all();
+        }
+        let Driver {
+            context,
+            mut session,
+            walk,
+            ..
+        } = self;
+        drop(walk);
+        if let Err(incident) = scope.clone().around(leave(context, &session)).await {
+            break_by(&session.broken, &incident);
+        }
+        let broken = session.broken.borrow().is_some();
+        let settled = scope.around_now(|| {
+            point!("driver.settling");
+            match ending {
+                Some(ending) if !broken => session.done(ending),
+                Some(_) | None => session.broken(),
+            }
+        });
+        if let Err(incident) = settled {
+            // Followers must hear of an end in any case.
+            break_by(&session.broken, &incident);
+            session.broken();
+        }
+    }
+
+    fn scope(&self, place: &'static str) -> Scope {
+        Scope::job(&self.session.view.borrow().id, place)
+    }
+
+    /// Sees the job to its ending; `None` when the host broke.
+    async fn live(&mut self) -> Option<Ending> {
+        point!("driver.begun", waits);
         // A stop that came first keeps the job from starting.
         let first = match self.asked.try_recv() {
             Ok(Asked::Stop(reason)) => Event::Stop(reason),
             Ok(Asked::Hurry) | Err(_) => Event::PickedUp,
         };
-        let mut event = Some((first, self.zero.at()));
         let mut state = State::Created;
-        while let Some((happened, at)) = event {
-            let picked_up = matches!(happened, Event::PickedUp);
-            let (next, effect) = job::step(state, happened, at, self.grace);
+        let mut happened = Happened::Event(first, self.zero.at());
+        while let Happened::Event(event, at) = happened {
+            point!("driver.event", waits);
+            let picked_up = matches!(event, Event::PickedUp);
+            let (next, effect) = job::step(state, event, at, self.grace);
             state = next;
             if picked_up {
                 self.start_walk();
+                point!("driver.started", waits);
             }
             match effect {
                 job::Effect::Nothing => {}
@@ -289,37 +390,47 @@ impl Driver {
                     self.stop.send_replace(StopLevel::Kill { reason });
                 }
                 job::Effect::Publish(ending) => {
-                    self.finish(ending).await;
-                    return;
+                    point!("driver.ended", waits);
+                    return Some(ending);
                 }
             }
-            event = self.next_event(&state).await;
+            happened = self.next(&state).await;
         }
-        // The walk panicked: dropping the session says so.
+        None
     }
 
     fn start_walk(&mut self) {
         self.session.running();
         let context = Arc::clone(&self.context);
         let entry = Arc::clone(&self.entry);
-        self.walk.spawn(async move { context.run(&entry).await });
+        let walk = async move { context.run(&entry).await };
+        self.walk.spawn(self.scope("walk").around(walk));
     }
 
-    /// Waits for what happens next, and when it did; `None` when the walk panicked.
-    async fn next_event(&mut self, state: &State) -> Option<(Event, At)> {
+    /// Waits for what happens next, and when it did.
+    async fn next(&mut self, state: &State) -> Happened {
         let tick = job::wake_at(state).map(|at| self.zero.instant(at));
         let event = tokio::select! {
             biased;
-            Some(walked) = self.walk.join_next() => {
-                let Outcome { ending, interrupted } = walked.ok()?;
-                Event::Finished { ending, interrupted }
-            }
+            _ = self.broken.wait_for(Option::is_some) => return Happened::Broken,
+            Some(walked) = self.walk.join_next() => match walked {
+                Ok(Ok(Outcome { ending, interrupted })) => Event::Finished { ending, interrupted },
+                Ok(Err(incident)) => {
+                    break_by(&self.session.broken, &incident);
+                    return Happened::Broken;
+                }
+                Err(lost) => {
+                    break_by(&self.session.broken, &Incident::of_task(lost));
+                    return Happened::Broken;
+                }
+            },
             Some(asked) = self.asked.recv() => match asked {
                 Asked::Stop(reason) => Event::Stop(reason),
                 // As if the end of the grace had come.
                 Asked::Hurry => {
                     let now = self.zero.at();
-                    return Some((Event::Tick, job::wake_at(state).map_or(now, |at| at.max(now))));
+                    let at = job::wake_at(state).map_or(now, |at| at.max(now));
+                    return Happened::Event(Event::Tick, at);
                 }
             },
             () = at(self.timeout) => {
@@ -328,41 +439,59 @@ impl Driver {
             }
             () = at(tick) => Event::Tick,
         };
-        Some((event, self.zero.at()))
+        Happened::Event(event, self.zero.at())
     }
 
-    async fn finish(self, ending: Ending) {
-        let Driver {
-            context,
-            mut session,
-            walk,
-            ..
-        } = self;
-        drop(walk);
-        let leftovers = std::mem::take(
-            &mut *context
-                .leftovers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        for leftover in leftovers {
-            let trace = leftover.kill().await;
-            containment::record_kept(session.view.borrow().id.as_str(), &trace);
-            if let Some(line) = containment::line(&trace) {
-                session.log.line(Stream::Err, &line);
-            }
+    /// Ends what a broken job runs: politely, then not. Waits until its walk is over.
+    async fn stop_broken(&mut self) {
+        let reason = StopReason::Close;
+        let latest = Instant::now() + self.grace.min(BROKEN_GRACE);
+        let mut kill_at = latest;
+        self.stop.send_modify(|level| match level {
+            StopLevel::None => *level = StopLevel::Polite { reason, kill_at },
+            // It has begun; no later stop makes it longer.
+            StopLevel::Polite { kill_at: begun, .. } => kill_at = latest.min(*begun),
+            StopLevel::Kill { .. } => kill_at = Instant::now(),
+        });
+        self.session.stopping(kill_at + job::CLOSE_MARGIN);
+        let over = async { while self.walk.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(kill_at, over).await.is_ok() {
+            return;
         }
-        // The walk is over, so this is the last holder of the workspace. A step may have filled it.
-        if context.workspace.is_unused() {
-            drop(context);
-            return session.done(ending);
+        self.stop.send_replace(StopLevel::Kill { reason });
+        let over = async { while self.walk.join_next().await.is_some() {} };
+        if tokio::time::timeout(BROKEN_WALK, over).await.is_err() {
+            self.walk.shutdown().await;
         }
-        let removed = tokio::task::spawn_blocking(move || drop(context)).await;
-        if removed.is_err() {
-            tracing::error!("removing a job's workspace panicked");
-        }
-        session.done(ending);
     }
+}
+
+/// Ends what the steps left running, and removes what they left lying. The walk is over.
+async fn leave(context: Arc<JobContext>, session: &Session) {
+    let leftovers = std::mem::take(
+        &mut *context
+            .leftovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner),
+    );
+    point!("driver.leftovers", waits);
+    for leftover in leftovers {
+        let trace = leftover.kill().await;
+        containment::record_kept(session.view.borrow().id.as_str(), &trace);
+        if let Some(line) = containment::line(&trace) {
+            session.log.line(Stream::Err, &line);
+        }
+    }
+    // The walk is over, so this is the last holder of the workspace. A step may have filled it.
+    if context.workspace.is_unused() {
+        drop(context);
+    } else {
+        let removed = tokio::task::spawn_blocking(move || drop(context)).await;
+        if let Err(lost) = removed {
+            break_by(&session.broken, &Incident::of_task(lost));
+        }
+    }
+    point!("driver.removed", waits);
 }
 
 async fn at(instant: Option<Instant>) {
@@ -401,6 +530,7 @@ mod tests {
         let session = Session {
             view,
             log,
+            broken: watch::Sender::new(None),
             changed,
             settled: false,
         };

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stephost_expr::{Map, Value};
+use stephost_fault::point;
 use stephost_job::{GRACE_DEFAULT, JobId};
 use stephost_joblog::{Secrets, Stream};
 use stephost_steps::{DocumentError, Parsed, Strictness};
@@ -142,7 +143,7 @@ pub(super) async fn prepare(
         .await
     {
         Ok(prepared) => prepared,
-        Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+        Err(failure) if failure.is_panic() => crate::observe::panics::resume(failure),
         Err(_) => Err(RefusedJob::Broken(
             "the step host is shutting down".to_owned(),
         )),
@@ -164,6 +165,7 @@ fn prepare_blocking(
         grace,
         watcher,
     } = submission;
+    point!("prepare.begun");
     let (entry, strictness, warnings) = match work {
         Work::Text(steps) => {
             let Parsed { function, warnings } =
@@ -172,15 +174,20 @@ fn prepare_blocking(
         }
         Work::Call(entry) => (entry, Strictness::Strict, Vec::new()),
     };
+    point!("prepare.parsed");
     check_names(&env, &variables)?;
     let mut root = config::host_environment();
     let level = log_level(&env, &variables, &root)?;
+    point!("prepare.checked");
     let work_dir = work_dir(directory.as_deref())?;
+    point!("prepare.directory", fails: Err(RefusedJob::Directory { source: injected() }));
 
     let parent = hosting.directory();
     let storage = |source| RefusedJob::Storage { source };
     let (writer, reader) = logfile::create(&parent, secrets(&variables)).map_err(storage)?;
+    point!("prepare.log", fails: Err(storage(injected())));
     let workspace = Workspace::new(parent);
+    point!("prepare.workspace");
     for warning in warnings {
         writer.line(Stream::Err, &format!("warning: {warning}"));
     }
@@ -199,10 +206,12 @@ fn prepare_blocking(
     let supervisors = hosting.supervisors.for_job();
     let supervisors = supervisors.map_err(|source| RefusedJob::Unlimited { source })?;
     let grace = grace.unwrap_or(GRACE_DEFAULT);
+    let variables = variable_values(variables, &workspace).map_err(storage)?;
+    point!("prepare.variables", fails: Err(storage(injected())));
     let (stop, stop_level) = watch::channel(StopLevel::None);
     let context = JobContext {
         log: Arc::clone(&writer),
-        variables: variable_values(variables, &workspace).map_err(storage)?,
+        variables,
         workspace: Arc::new(workspace),
         functions,
         supervisors,
@@ -216,6 +225,7 @@ fn prepare_blocking(
         leftovers: Mutex::default(),
         watcher,
     };
+    point!("prepare.context");
     Ok(Prepared {
         id,
         entry: Arc::new(entry),
@@ -226,6 +236,12 @@ fn prepare_blocking(
         timeout,
         grace,
     })
+}
+
+/// What a test makes of the system.
+#[cfg(feature = "fault")]
+fn injected() -> std::io::Error {
+    std::io::ErrorKind::StorageFull.into()
 }
 
 fn check_names(env: &BTreeMap<String, String>, variables: &[Variable]) -> Result<(), RefusedJob> {

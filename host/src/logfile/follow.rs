@@ -86,6 +86,7 @@ impl Reader {
     }
 
     fn read(&mut self, available: u64) -> Result<Bytes, FollowError> {
+        stephost_fault::point!("follow.read", fails: Err(FollowError::Read(ErrorKind::Other.into())));
         let len = usize::try_from(available)
             .unwrap_or(PIECE_BYTES_MAX)
             .min(PIECE_BYTES_MAX);

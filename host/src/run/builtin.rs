@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use stephost_expr::{Template, Value};
+use stephost_fault::point;
 use stephost_job::{Ending, StopReason};
 use stephost_joblog::Stream;
 use stephost_policy::{Denial, Grant};
@@ -83,7 +84,9 @@ impl JobContext {
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
         let grant = self.grant(step, builtin)?;
+        point!("guest.granted", waits, fails: Err(super::injected()));
         let spec = self.spec_of(builtin).await?;
+        point!("guest.described", waits);
         self.call(step, builtin, &grant, &spec, inputs, environment)
             .await
     }
@@ -157,6 +160,7 @@ impl JobContext {
             limits: grant.limits.clone(),
             programs: Some(programs.capability()),
         };
+        point!("guest.called", waits);
         let (levels, level) = watch::channel(sandbox::StopLevel::None);
         let ending = {
             let mut guest = std::pin::pin!(sandbox.run(builtin, call, sandbox::Stop(level)));
@@ -172,6 +176,7 @@ impl JobContext {
         for leftovers in programs.finish().await {
             self.outlived(step, leftovers).await;
         }
+        point!("guest.ended", waits);
         self.log.flush();
         let (outputs, exports) = self.ending(ending, told)?;
         let exports = exported(exports)?;

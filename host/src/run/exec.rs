@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stephost_fault::point;
 use stephost_job::Ending;
 use stephost_joblog::Stream;
 use stephost_process::{Exit, Mechanism, Plan, Report, Stopper};
@@ -50,16 +51,20 @@ impl StepFiles {
 impl JobContext {
     pub(super) async fn exec(&self, frame: &Frame<'_>, exec: &Exec) -> Result<Outputs, Halt> {
         self.check_not_stopped()?;
+        point!("exec.begun", waits, fails: Err(super::injected()));
         self.started(frame.name);
         let files = self.files();
         let mut scope = self.scope(frame);
         scope.files(&files);
         let environment = self.own_environment(frame, &mut scope)?;
         let command = self.expand(exec, &scope, environment)?;
+        point!("exec.expanded", waits, fails: Err(super::injected()));
         files.check()?;
         self.program(frame.name, command).await?;
         let outputs = self.read_outputs(&files.output, &frame.function.spec)?;
+        point!("exec.outputs", waits, fails: Err(super::injected()));
         self.read_exports(&files.export, &frame.environment)?;
+        point!("exec.exports", waits, fails: Err(super::injected()));
         Ok(outputs)
     }
 
@@ -137,6 +142,8 @@ impl JobContext {
             // A program on a file system that hangs keeps its start waiting.
             () = self.killed() => return Err(Halt::not_started()),
         };
+        // A step that is not waited for is killed.
+        point!("exec.started", waits, fails: Err(super::injected()));
         let stopper = running.stopper();
         let report = {
             let mut ended = std::pin::pin!(running.ended());
@@ -145,6 +152,7 @@ impl JobContext {
                 () = self.pass_stops_on(&stopper, cancel_timeout) => ended.await,
             }
         };
+        point!("exec.ended", waits);
         self.log.flush();
         containment::record(name, &report);
         if let Some(line) = containment::line(&report.trace) {

@@ -14,6 +14,7 @@ mod signal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -32,6 +33,7 @@ use super::environment::name_fault;
 use super::workspace::{ProgramFile, Workspace};
 use super::{Environment, JobContext, StopLevel, containment};
 use crate::logfile::LogWriter;
+use crate::observe::panics;
 
 /// Refusals of one step that are kept to explain its ending. The audit trail has them all.
 const DENIALS_MAX: usize = 32;
@@ -73,7 +75,8 @@ struct State {
 
 /// The end of a program, and the files that go with it.
 struct Ending {
-    report: Fuse<BoxFuture<'static, Report>>,
+    /// Caught, so that nobody polls it again after a panic.
+    report: Fuse<BoxFuture<'static, std::thread::Result<Report>>>,
     _files: Vec<ProgramFile>,
 }
 
@@ -137,7 +140,9 @@ impl StepPrograms {
         self.stop_at_once();
         let abandoned = std::mem::take(&mut self.step.state().abandoned);
         for mut ending in abandoned {
-            let report = (&mut ending.report).await;
+            let report = (&mut ending.report)
+                .await
+                .unwrap_or_else(|panic| resume_unwind(panic));
             self.step.settle(report);
         }
         std::mem::take(&mut self.step.state().leftovers)
@@ -220,7 +225,10 @@ impl Step {
             id,
             stopper,
             ending: Some(Ending {
-                report: running.ended().boxed().fuse(),
+                report: AssertUnwindSafe(running.ended())
+                    .catch_unwind()
+                    .boxed()
+                    .fuse(),
                 _files: files,
             }),
         })
@@ -277,7 +285,7 @@ impl Step {
                 Err(sandbox::StartError::NotFound)
             }
             Ok(Err(error)) => Err(sandbox::StartError::Failed(error.to_string())),
-            Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+            Err(failure) if failure.is_panic() => panics::resume(failure),
             Err(_) => Err(sandbox::StartError::Stopping),
         }
     }
@@ -384,7 +392,8 @@ impl sandbox::Program for Started {
             let report = (&mut ending.report).await;
             self.ending = None;
             self.step.state().running.remove(&self.id);
-            self.step.settle(report)
+            self.step
+                .settle(report.unwrap_or_else(|panic| resume_unwind(panic)))
         })
     }
 

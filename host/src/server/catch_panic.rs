@@ -2,38 +2,67 @@
 //!
 //! Without it a client sees a reset stream, which every gRPC library reports as "cancelled". Covers the
 //! call's synchronous part, its future, and each poll of its response body; a body that panics ends with
-//! proper trailers. The text names an incident and nothing else; the operator's log has the rest. What a
-//! panic leaves behind is not cleaned up here: that is the job's scope.
+//! proper trailers. The text names an incident and nothing else; the operator's log has the rest
+//! ([`crate::observe::panics`]). What a panic leaves behind is not cleaned up here: who laid the net is told which job
+//! the call had named.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
+use stephost_job::JobId;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::observe::panics::{Incident, Scope};
+
+/// Hears of a call that broke: its path, the job it had named, the incident.
+pub(super) type OnBroken = Arc<dyn Fn(&str, &JobId, &Incident) + Send + Sync>;
+
+/// The calls that there are, by their paths; a client may ask for any other.
+const CALLS: [(&str, &str); 7] = [
+    (super::RUN, "Run"),
+    ("/proto.StepRunner/FollowLogs", "FollowLogs"),
+    ("/proto.StepRunner/Status", "Status"),
+    ("/proto.StepRunner/Cancel", "Cancel"),
+    ("/proto.StepRunner/Close", "Close"),
+    ("/grpc.health.v1.Health/Check", "Check"),
+    ("/grpc.health.v1.Health/Watch", "Watch"),
+];
+
 /// Wraps a service in the net.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CatchPanicLayer;
+#[derive(Clone)]
+pub(super) struct CatchPanicLayer {
+    on_broken: OnBroken,
+}
+
+impl CatchPanicLayer {
+    pub(super) fn new(on_broken: OnBroken) -> CatchPanicLayer {
+        CatchPanicLayer { on_broken }
+    }
+}
 
 impl<S> Layer<S> for CatchPanicLayer {
     type Service = CatchPanic<S>;
 
     fn layer(&self, inner: S) -> CatchPanic<S> {
-        CatchPanic { inner }
+        CatchPanic {
+            inner,
+            on_broken: Arc::clone(&self.on_broken),
+        }
     }
 }
 
 /// A service in the net.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct CatchPanic<S> {
     inner: S,
+    on_broken: OnBroken,
 }
 
 impl<S> Service<http::Request<Body>> for CatchPanic<S>
@@ -51,32 +80,81 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let method = request.uri().path().to_owned();
-        match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
-            Err(payload) => {
-                let response = incident(&method, payload).into_http();
-                Box::pin(std::future::ready(Ok(response)))
+        let call = Call::new(request.uri().path(), &self.on_broken);
+        let begun = call.scope.around_now(|| {
+            stephost_fault::stage!(call.name(), "call");
+            self.inner.call(request)
+        });
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(incident) => {
+                let response = call.broken(&incident).into_http();
+                return Box::pin(std::future::ready(Ok(response)));
             }
-            Ok(call) => Box::pin(async move {
-                match AssertUnwindSafe(call).catch_unwind().await {
-                    Err(payload) => Ok(incident(&method, payload).into_http()),
-                    Ok(response) => response.map(|response| {
-                        response.map(|body| {
-                            Body::new(CaughtBody {
-                                method,
-                                inner: Some(body),
-                            })
+        };
+        Box::pin(async move {
+            let answer = call.scope.clone().around(async {
+                stephost_fault::stage!(
+                    call.name(),
+                    "begin",
+                    waits,
+                    fails: Ok(Status::unavailable("injected").into_http())
+                );
+                let answer = begun.await;
+                stephost_fault::stage!(call.name(), "answer", waits);
+                answer
+            });
+            match answer.await {
+                Err(incident) => Ok(call.broken(&incident).into_http()),
+                Ok(response) => response.map(|response| {
+                    response.map(|body| {
+                        Body::new(CaughtBody {
+                            call,
+                            inner: Some(body),
                         })
-                    }),
-                }
-            }),
+                    })
+                }),
+            }
+        })
+    }
+}
+
+/// What the net knows of a call.
+struct Call {
+    path: String,
+    scope: Scope,
+    on_broken: OnBroken,
+}
+
+impl Call {
+    fn new(path: &str, on_broken: &OnBroken) -> Call {
+        let known = CALLS.iter().find(|(known, _)| *known == path);
+        Call {
+            path: path.to_owned(),
+            scope: Scope::call(known.map(|(_, name)| *name)),
+            on_broken: Arc::clone(on_broken),
         }
+    }
+
+    #[cfg(feature = "fault")]
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What the client hears. Whoever looks after jobs hears it before.
+    fn broken(&self, incident: &Incident) -> Status {
+        if let Some(job) = self.scope.named_job() {
+            // A second panic is not worth a second answer.
+            let told = || (self.on_broken)(&self.path, job, incident);
+            let _ = self.scope.at("break").around_now(told);
+        }
+        Status::internal(incident.to_string())
     }
 }
 
 /// A response body in the net; `inner` is gone after a panic.
 struct CaughtBody {
-    method: String,
+    call: Call,
     inner: Option<Body>,
 }
 
@@ -88,18 +166,26 @@ impl http_body::Body for CaughtBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Some(body) = self.inner.as_mut() else {
+        let CaughtBody { call, inner } = &mut *self;
+        let Some(body) = inner.as_mut() else {
             return Poll::Ready(None);
         };
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx))) {
+        let polled = call.scope.at("body").around_now(|| {
+            stephost_fault::stage!(call.name(), "frame");
+            let polled = Pin::new(body).poll_frame(cx);
+            if matches!(&polled, Poll::Ready(Some(Ok(frame))) if frame.is_trailers()) {
+                stephost_fault::stage!(call.name(), "trailers");
+            }
+            polled
+        });
+        match polled {
             Ok(polled) => polled,
-            Err(payload) => {
-                let body = self.inner.take();
+            Err(incident) => {
+                let body = inner.take();
                 // A drop that panics too must not get out.
                 let _ = catch_unwind(AssertUnwindSafe(move || drop(body)));
                 let mut trailers = http::HeaderMap::new();
-                let status = incident(&self.method, payload);
-                match status.add_header(&mut trailers) {
+                match call.broken(&incident).add_header(&mut trailers) {
                     Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                     Err(status) => Poll::Ready(Some(Err(status))),
                 }
@@ -118,14 +204,6 @@ impl http_body::Body for CaughtBody {
     }
 }
 
-fn incident(method: &str, payload: Box<dyn Any + Send>) -> Status {
-    // The payload may hold a job's values, and its drop may panic.
-    let _ = catch_unwind(AssertUnwindSafe(move || drop(payload)));
-    let incident = uuid::Uuid::new_v4().simple();
-    tracing::error!(rpc.method = method, error.kind = "internal", %incident, "a call panicked");
-    Status::internal(format!("internal error (incident {incident})"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -133,6 +211,24 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
+
+    #[test]
+    fn every_call_of_ours_is_known_by_its_name() {
+        use prost::Message as _;
+        let set = prost_types::FileDescriptorSet::decode(stephost_proto::FILE_DESCRIPTOR_SET);
+        for file in set.unwrap().file {
+            for service in &file.service {
+                for method in &service.method {
+                    let name = method.name();
+                    let path = format!("/{}.{}/{name}", file.package(), service.name());
+                    assert!(
+                        CALLS.contains(&(path.as_str(), name)),
+                        "{path} would be counted as unknown"
+                    );
+                }
+            }
+        }
+    }
 
     /// Where the service below panics.
     #[derive(Clone, Copy, Debug)]
@@ -186,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_anywhere_in_a_call_is_internal_with_an_incident_and_no_payload() {
         for at in [At::Call, At::Future, At::FirstFrame, At::SecondFrame] {
-            let mut service = CatchPanicLayer.layer(Panics(at));
+            let mut service = CatchPanicLayer::new(Arc::new(|_, _, _| {})).layer(Panics(at));
             let response = service
                 .call(http::Request::new(Body::empty()))
                 .await

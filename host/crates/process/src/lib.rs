@@ -14,7 +14,7 @@
 //!
 //! Never: knows what a step, a job or a grace period is; reads configuration; forks; keeps a task without an owner.
 //! Called by: `host::run` (exec steps), the sandbox's process interface through it; `host::main` for the supervisor.
-//! Calls nothing of ours.
+//! Calls nothing of ours but the points of `fault`.
 //!
 //! What follows is Linux, which the promises are made for. Windows does the same with a job object, and macOS with less (docs/windows.md, docs/containment.md):
 //! modules of the same names in `windows` and `macos`, chosen below.

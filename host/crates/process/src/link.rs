@@ -188,6 +188,7 @@ impl Link {
         packet: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
+        stephost_fault::point!("link.send", waits, fails: Err(io::ErrorKind::BrokenPipe.into()));
         let send = || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
             let mut extra = SendAncillaryBuffer::new(&mut space);
@@ -226,6 +227,8 @@ impl Link {
 
     /// Waits for the next thing that the supervisor tells; `None` when it is gone, or talks nonsense.
     pub(crate) async fn told(&self) -> Option<Told> {
+        // Waits in its caller's stead, who may give up at any time.
+        stephost_fault::point!("link.told", waits, fails: None);
         match self.told_now() {
             Err(error) if would_block(&error) => {
                 let told = self.socket.async_io(Interest::READABLE, || self.told_now());

@@ -335,6 +335,7 @@ impl Pool {
 
     /// The one that waited last, or a new one.
     fn take(&self) -> io::Result<Arc<Link>> {
+        stephost_fault::point!("pool.take", fails: Err(nonsense()));
         let found = {
             let mut waiting = self.waiting();
             let found = loop {

@@ -235,6 +235,7 @@ impl Pump {
 
 /// Gives one chunk to `take`, if `read` has one.
 fn read_chunk(read: impl Fn(&mut [u8]) -> io::Result<usize>, take: impl FnOnce(&[u8])) -> Got {
+    stephost_fault::point!("pump.read");
     let mut chunk = CHUNK.take();
     chunk.resize(LOUD_PIPE_BYTES, 0);
     let got = loop {

@@ -328,14 +328,16 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// With the panic of an [`Output`](crate::Output), after the step was killed.
+    /// When an [`Output`](crate::Output) panicked, after the step was killed. The payload is the id of the task in which it did,
+    /// by which a panic hook may have remembered it.
     pub async fn ended(mut self) -> Report {
         match (&mut self.driver).await {
             Ok(report) => report,
             Err(failure) => {
                 self.step.hang_up();
+                let task = failure.id();
                 match failure.try_into_panic() {
-                    Ok(payload) => panic::resume_unwind(payload),
+                    Ok(_) => panic::resume_unwind(Box::new(task)),
                     // The runtime that drove the step is gone; so is the step.
                     Err(_) => Report {
                         exit: Exit::KILLED,
@@ -386,6 +388,7 @@ impl Stopper {
 }
 
 async fn drive(step: Arc<Step>, mut pump: Pump) -> Report {
+    stephost_fault::point!("running.driven", waits);
     let mut kept: Option<Kept> = None;
     let (end, trace) = loop {
         let settled = match &kept {

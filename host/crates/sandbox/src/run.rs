@@ -167,6 +167,7 @@ async fn attend(
         Ok(step) => step,
         Err(fault) => return Closed::Ended(trap::ending(&fault, store.data())),
     };
+    stephost_fault::point!("guest.instantiated", waits, fails: broken("a test made it fail"));
     let answer = match errand {
         Errand::Describe => describe(&step, &mut store).await,
         Errand::Run(arguments) => run(&step, &mut store, &arguments).await,

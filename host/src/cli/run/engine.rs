@@ -148,7 +148,7 @@ pub(super) async fn run<O: Write, E: Write>(
     let clock = Stopwatch::start();
     jobs.run(submission).await?;
     let gone = |_| RunError::Refused(RefusedJob::Broken("the job is gone".to_owned()));
-    let log = jobs.log(&id).await.map_err(gone)?;
+    let log = jobs.log(&id).await.map_err(gone)?.log;
 
     let passing = tokio::spawn(stops.clone().pass_on(Arc::clone(jobs), id.clone()));
     let progress = || {

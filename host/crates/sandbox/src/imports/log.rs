@@ -43,6 +43,7 @@ fn spend(
     channel: call::Channel,
     bytes: &[u8],
 ) -> wasmtime::Result<Result<(), Full>> {
+    stephost_fault::point!("guest.log", fails: Err(wasmtime::Error::msg("a test made it fail")));
     if guest.log.spent {
         return Err(LimitHit::new(LimitName::Log, &guest.limits).into());
     }
