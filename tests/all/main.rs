@@ -9,6 +9,7 @@ mod containment;
 mod dataflow;
 mod doctor;
 mod expressions;
+mod faults;
 mod hostile;
 mod hosting;
 mod json;
