@@ -7,8 +7,9 @@ use anyhow::{Context as _, bail};
 
 /// Target of the Wasm guests.
 pub(crate) const GUEST_TARGET: &str = "wasm32-unknown-unknown";
-/// Builds the guests that tests and the demo lay beside the host; the host itself is the one that is shipped.
-pub(crate) const FEATURES: &str = "stephost-builtins/test-guests";
+/// Builds the guests that tests and the demo lay beside the host, and the host with points at which tests can make it
+/// fail; nothing reaches these in any other way. Benches and releases are built without.
+pub(crate) const FEATURES: &str = "stephost-builtins/test-guests,stephost/fault";
 
 /// Root of the checkout.
 pub(crate) fn root() -> PathBuf {

@@ -4,6 +4,7 @@
 //!   host uses only modules below it; both tables are read from that page;
 //! - header: every Rust file opens with `//!`;
 //! - name: no file is called by a word that says nothing;
+//! - panic: no profile makes the host abort where it ought to unwind;
 //! - link: what the Markdown pages link to, and the index of the architecture page, exists.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
     check_crates(root, &files, &table(&page, "crates"), &mut findings)?;
     check_modules(root, &files, &table(&page, "modules"), &mut findings)?;
+    check_profiles(&read(root, Path::new("Cargo.toml"))?, &mut findings);
     for file in &files {
         check_name(file, &mut findings);
         if file.extension().is_some_and(|extension| extension == "rs") {
@@ -198,6 +200,26 @@ fn used_modules(text: &str) -> BTreeSet<String> {
     used
 }
 
+/// A panic must end one job, so whatever may hold the host unwinds. A guest's panic is a trap in any case.
+fn check_profiles(manifest: &str, findings: &mut Vec<String>) {
+    let mut profile = None;
+    for line in manifest.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            let name = section.strip_prefix("profile.");
+            profile = name.map(|name| name.trim_end_matches(']'));
+        }
+        let Some(profile) = profile.filter(|profile| *profile != "guest") else {
+            continue;
+        };
+        let setting = line.split_once('=');
+        if setting.is_some_and(|(key, value)| key.trim() == "panic" && !value.contains("unwind")) {
+            findings.push(format!(
+                "Cargo.toml: the profile `{profile}` must keep panic = \"unwind\""
+            ));
+        }
+    }
+}
+
 fn check_header(root: &Path, file: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     if !read(root, file)?.trim_start().starts_with("//!") {
         findings.push(format!(
@@ -276,6 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn only_the_profile_of_guests_may_abort() {
+        let manifest = "[profile.guest]\npanic = \"abort\"\n[profile.dist]\npanic=\"abort\"\n[profile.dev]\npanic = \"unwind\"\n[lib]\npanic = 1\n";
+        let mut findings = Vec::new();
+        check_profiles(manifest, &mut findings);
+        assert_eq!(
+            findings,
+            ["Cargo.toml: the profile `dist` must keep panic = \"unwind\""]
+        );
+    }
+
+    #[test]
     fn a_wrong_tree_is_told_place_by_place() {
         let tree = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
@@ -285,6 +318,7 @@ mod tests {
         };
         let page = "<!-- tidy: crates -->\n| a | b |\n|-|-|\n| `one` | – |\n\n<!-- tidy: modules -->\n| a | b |\n|-|-|\n| `run` | – |\n\n[x](gone.md) `host/gone.rs`\n";
         write("docs/ARCHITECTURE.md", page);
+        write("Cargo.toml", "[profile.release]\npanic = \"abort\"\n");
         write(
             "one/Cargo.toml",
             "name = \"one\"\n[dependencies]\nstephost-two.workspace = true\n",
@@ -298,6 +332,7 @@ mod tests {
             "host/src/run.rs: does not open with",
             "one/src/utils.rs: the name says nothing",
             "the link gone.md leads nowhere",
+            "the profile `release` must keep panic",
             "`host/gone.rs` does not exist",
         ] {
             assert!(

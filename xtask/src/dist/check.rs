@@ -34,6 +34,8 @@ const MARKER: &str = "step-runner is listening on socket ";
 const BUILTINS: [&str; 3] = ["hello", "script", "script_legacy"];
 /// Longest time of everything that runs.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// What is in every program that has points at which tests can make it fail (`stephost_fault::MARKER`).
+const POINTS: &str = "this program has points at which a test can make it fail";
 /// The section in which wasmtime says who compiled a component.
 const ENGINE_SECTION: &str = ".wasmtime.engine";
 /// What a host says of a builtin.
@@ -275,6 +277,10 @@ fn bytes(dist: &Dist, program: &Path) -> anyhow::Result<()> {
         "the builtins in it have no names"
     );
     ensure!(!has("stephost_guest_"), "it holds a guest of the tests");
+    ensure!(
+        !has(POINTS),
+        "tests can make it fail: it was built with the feature `fault`"
+    );
     for path in [root(), target_dir(), cargo_home()] {
         let path = path.to_string_lossy();
         ensure!(
