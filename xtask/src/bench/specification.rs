@@ -47,6 +47,12 @@ fn circumstances() -> Circumstances {
             |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         )
     };
+    let mut commit = git(&["describe", "--always", "--exclude=*"]);
+    // What is written here says nothing about what was measured.
+    let page = format!(":!{PAGE}");
+    if !git(&["status", "--porcelain", "--", ".", &page]).is_empty() {
+        commit.push_str("-dirty");
+    }
     let read = |file: &str| std::fs::read_to_string(Path::new("/proc").join(file));
     let machine = machine(
         &read("cpuinfo").unwrap_or_default(),
@@ -64,7 +70,7 @@ fn circumstances() -> Circumstances {
     let now = jiff::Timestamp::now().to_string();
     Circumstances {
         date: now.split('T').next().unwrap_or_default().to_owned(),
-        commit: git(&["describe", "--always", "--dirty", "--exclude=*"]),
+        commit,
         machine,
     }
 }

@@ -199,7 +199,7 @@ impl Bench {
                 jobs / took.as_secs_f64(),
                 "/s",
             ),
-            Figure::new("… processor time of each", micros(cpu) / jobs, "us").at_most(1100.0),
+            Figure::new("…, processor time of each", micros(cpu) / jobs, "us").at_most(1100.0),
         ]
     }
 
@@ -271,12 +271,17 @@ impl Bench {
             Figure::new("log of a job, one follower", megabytes / one, "MB/s").at_least(8.0 * 42.0),
             Figure::new("… / pipe, file and socket", megabytes / one / floor, "x").at_least(0.6),
             Figure::new(
-                "… eight followers, all together",
+                "log of a job, eight followers all together",
                 8.0 * megabytes / eight,
                 "MB/s",
             )
             .at_least(8.0 * 51.0),
-            Figure::new("… time of the job with eight / with none", slowed, "x").at_most(1.2),
+            Figure::new(
+                "log of a job, its time with eight followers / with none",
+                slowed,
+                "x",
+            )
+            .at_most(1.2),
         ]
     }
 
@@ -347,8 +352,8 @@ impl Bench {
         let name = format!("{RUNNING} jobs running");
         let figures = vec![
             Figure::new(format!("{name}, memory"), host.memory(), "MiB").at_most(45.0),
-            Figure::new("… threads", host.threads(), "").at_most(12.0),
-            Figure::new("… descriptors", host.descriptors(), "").at_most(1600.0),
+            Figure::new("…, threads", host.threads(), "").at_most(12.0),
+            Figure::new("…, descriptors", host.descriptors(), "").at_most(1600.0),
         ];
         self.in_a_task(async move {
             for id in &ids {
@@ -376,7 +381,7 @@ impl Bench {
         let name = format!("{MANY_JOBS} jobs closed");
         vec![
             Figure::new(format!("{name}, growth"), host.memory() - memory, "MiB").at_most(0.5),
-            Figure::new("… descriptors", host.descriptors() - descriptors, "").at_most(0.0),
+            Figure::new("…, descriptors", host.descriptors() - descriptors, "").at_most(0.0),
         ]
     }
 

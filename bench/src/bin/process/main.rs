@@ -102,9 +102,9 @@ impl Bench {
         for size in SIZES {
             let times: Vec<f64> = (0..STOPS).map(|_| self.stop(size)).collect();
             let noun = if size == 1 { "process" } else { "processes" };
-            let name = format!("stop to empty, {size} {noun}, p50");
+            let name = format!("stop to empty, {size} {noun}");
             figures.push(Figure::new(name, median(times.clone()), "ms"));
-            let p99 = Figure::new("… p99", percentile(times, 99), "ms");
+            let p99 = Figure::new("…, p99", percentile(times, 99), "ms");
             figures.push(if size == 200 { p99.at_most(100.0) } else { p99 });
         }
         figures

@@ -180,6 +180,6 @@ pub(crate) fn of_random_runs(bench: &Bench, runs: usize) -> Vec<Figure> {
             "",
         )
         .at_most(0.0),
-        Figure::new("… processes killed in them", as_f64(processes), ""),
+        Figure::new("…, processes killed in them", as_f64(processes), ""),
     ]
 }

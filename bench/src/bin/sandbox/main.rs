@@ -181,7 +181,7 @@ impl Bench {
                 steps / took.as_secs_f64(),
                 "/s",
             ),
-            Figure::new("… processor time of each", micros(cpu) / steps, "us"),
+            Figure::new("…, processor time of each", micros(cpu) / steps, "us"),
         ]
     }
 
