@@ -355,6 +355,7 @@ async fn what_is_no_function_is_refused_with_a_sentence() {
             .expect("a FIFO can be made");
     }
     let table = [
+        ("", 65, "name what to run: "),
         ("gone", 65, "there is no gone"),
         ("gone.wasm", 65, "there is no gone.wasm"),
         ("gone#job", 65, "there is no gone#job"),

@@ -43,6 +43,10 @@ impl Source {
         if argument == "-" {
             return Ok(Source::Stdin);
         }
+        ensure!(
+            !argument.is_empty(),
+            "name what to run: a directory or a file of a function, a component, FILE#JOB, or - for stdin"
+        );
         let path = Path::new(argument);
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => Ok(Source::Function(function(path, None)?)),
