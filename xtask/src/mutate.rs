@@ -25,7 +25,7 @@ const SUPERVISOR: &str = "host/crates/process/src/supervisor.rs";
 const PHASES: &str = "host/crates/process/src/phases.rs";
 const LINK: &str = "host/crates/process/src/link.rs";
 const LEFTOVERS: &str = "host/crates/process/src/leftovers.rs";
-const PUMP: &str = "host/crates/process/src/pump.rs";
+const READING: &str = "host/crates/process/src/reading.rs";
 
 /// Those of Windows (a breakaway that is allowed, any packet taken for the end) come with its code. A supervisor that panics when it
 /// cannot write is none of them: its step ends all the same, by the host.
@@ -115,7 +115,7 @@ const MUTATIONS: [Mutation; 9] = [
     Mutation {
         name: "last-words-are-dropped",
         changes: &[(
-            PUMP,
+            READING,
             "        if killed.is_ok() {\n            self.read_what_is_there();\n",
             "        if killed.is_err() {\n            self.read_what_is_there();\n",
         )],

@@ -51,9 +51,11 @@ mod leftovers;
 mod phases;
 mod pid;
 mod plan;
+mod reading;
 mod report;
 mod running;
 mod start_error;
+mod starting;
 mod wire;
 
 // The same names everywhere, and what is behind them is the system's.

@@ -25,7 +25,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -34,6 +34,7 @@ use crate::{
     link::{self, Link},
     lookup, orphans,
     pump::Pump,
+    starting::{Hold, Place, Refusal, answer, nonsense},
     wire::{self, Told},
 };
 
@@ -41,8 +42,6 @@ use crate::{
 const IDLE_MAX: usize = 16;
 /// How many supervisors may turn out to be gone or retired before a start fails.
 const TRIES_MAX: usize = 4;
-/// Pause between two attempts to wake a supervisor that does not answer.
-const WAKING_PAUSE: Duration = Duration::from_millis(100);
 /// How long closing waits for the last supervisor's end.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -166,14 +165,8 @@ impl Supervisors {
         let work_dir = path::absolute(&plan.work_dir).unwrap_or_default();
         let mark = self.pool.surroundings.mark.as_ref().map(Mark::variable);
         let encoded = wire::encode_plan(&plan, &path, &work_dir, mark);
-        match self.begin(&encoded, output).await {
-            Ok(running) => Ok(running),
-            Err(Refusal::Program(system)) => Err(StartError::explain(plan, &path, system)),
-            Err(Refusal::Host(system)) => Err(StartError::Watch {
-                program: plan.program,
-                system,
-            }),
-        }
+        let begun = self.begin(&encoded, output).await;
+        begun.map_err(|refusal| refusal.of(plan, &path))
     }
 
     async fn begin(&self, plan: &[u8], output: Arc<dyn Output>) -> Result<Running, Refusal> {
@@ -272,25 +265,6 @@ impl Supervisors {
     }
 }
 
-/// Where a step runs, beside its supervisor.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) group: Option<StepCgroup>,
-    pub(crate) job: Option<Arc<JobCgroup>>,
-}
-
-/// Why a step did not begin.
-enum Refusal {
-    /// The program cannot be started.
-    Program(io::Error),
-    /// We cannot start any.
-    Host(io::Error),
-}
-
-fn nonsense() -> io::Error {
-    io::Error::other("the step's supervisor ended before it had started the step")
-}
-
 fn unlimited(errno: i32) -> io::Error {
     let system = Errno::from_raw_os_error(errno);
     io::Error::other(format!(
@@ -301,25 +275,6 @@ fn unlimited(errno: i32) -> io::Error {
 /// A pipe whose ends nobody inherits.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC)?)
-}
-
-/// Waits for what a supervisor says to a start. A step that begins by stopping its supervisor must not hold that up.
-async fn answer(link: &Link) -> Option<Told> {
-    loop {
-        match timeout(WAKING_PAUSE, link.told()).await {
-            Ok(told) => return told,
-            Err(_) => link.wake(),
-        }
-    }
-}
-
-/// Lets go of a supervisor when it is dropped.
-struct Hold<'a>(&'a Link);
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.0.hang_up();
-    }
 }
 
 impl Pool {

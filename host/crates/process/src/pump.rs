@@ -6,8 +6,6 @@
 
 use std::{
     cell::Cell,
-    convert::Infallible,
-    future,
     io::{self, ErrorKind},
     os::fd::OwnedFd,
     sync::Arc,
@@ -16,14 +14,12 @@ use std::{
 };
 
 use rustix::io::ioctl_fionread;
-use tokio::{
-    net::unix::pipe::Receiver,
-    select,
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::net::unix::pipe::Receiver;
 
-use crate::{Output, Stream};
+use crate::{
+    Output, Stream,
+    reading::{Patience, give},
+};
 
 /// What a pipe holds by default.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -42,13 +38,14 @@ const LONG_LIMIT: Duration = Duration::from_secs(1);
 /// this, and let one program on a hanging file system hold up every other job's start.)
 const SHORT_LIMIT: Duration = Duration::from_millis(50);
 
-/// How long a held pipe is read after the leader's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Whoever might have had something to say is gone; only a moment for one who holds a pipe without knowing it.
-    Short,
-    /// A helper of the step (`> >(tee)`) may be finishing.
-    Long,
+impl Patience {
+    /// The longest silence, and the longest time altogether.
+    pub(crate) fn times(self) -> (Duration, Duration) {
+        match self {
+            Patience::Short => (SHORT_LIMIT, SHORT_LIMIT),
+            Patience::Long => (LONG_SILENCE, LONG_LIMIT),
+        }
+    }
 }
 
 thread_local! {
@@ -58,15 +55,15 @@ thread_local! {
 
 /// The read ends of a step that are not at their end yet.
 pub(crate) struct Pump {
-    pipes: Vec<Pipe>,
+    pub(crate) pipes: Vec<Pipe>,
     output: Arc<dyn Output>,
     /// The step is over: whoever writes outlived it.
-    late: bool,
+    pub(crate) late: bool,
     /// Which pipe is looked at first; alternates, so that a loud stream cannot hide the other.
     first: usize,
 }
 
-struct Pipe {
+pub(crate) struct Pipe {
     stream: Stream,
     end: Receiver,
     /// Reads that were full, one after the other; counts no further than [`LOUD_READS`].
@@ -124,18 +121,6 @@ impl Pump {
         })
     }
 
-    /// How many pipes somebody still holds, as far as was read.
-    pub(crate) fn held(&self) -> usize {
-        self.pipes.len()
-    }
-
-    /// Reads for as long as it is polled.
-    pub(crate) async fn run(&mut self) -> Infallible {
-        loop {
-            self.turn().await;
-        }
-    }
-
     /// Reads everything that is in the pipes at this moment, asking the kernel and not the runtime, whose view may be late.
     /// After the leader's end this is everything that the leader wrote.
     pub(crate) fn read_what_is_there(&mut self) {
@@ -161,48 +146,8 @@ impl Pump {
         });
     }
 
-    /// Reads until all pipes are at their end, or `patience` is over.
-    pub(crate) async fn run_until_silent(&mut self, patience: Patience) {
-        let (silence, limit) = match patience {
-            Patience::Short => (SHORT_LIMIT, SHORT_LIMIT),
-            Patience::Long => (LONG_SILENCE, LONG_LIMIT),
-        };
-        let give_up = Instant::now() + limit;
-        while !self.pipes.is_empty() && Instant::now() < give_up {
-            let silent = give_up.min(Instant::now() + silence);
-            if timeout_at(silent, self.turn()).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Reads on after the step's report until all pipes are at their end: whoever holds one goes on writing and never sees a closed
-    /// pipe. After `killed`, whoever could write is gone: what is there is read, and then it is over.
-    pub(crate) async fn run_late(mut self, killed: oneshot::Receiver<()>) {
-        self.late = true;
-        let all_read = async {
-            while !self.pipes.is_empty() {
-                self.turn().await;
-            }
-        };
-        let killed = select! {
-            biased;
-            killed = killed => killed,
-            () = all_read => return,
-        };
-        // Let go of without a kill: its reader is on its way out too.
-        if killed.is_ok() {
-            self.read_what_is_there();
-            self.run_until_silent(Patience::Short).await;
-        }
-    }
-
-    /// Hands on one chunk or sees one end. Waits for ever when no pipe is left.
-    async fn turn(&mut self) {
-        future::poll_fn(|context| self.poll_turn(context)).await;
-    }
-
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Hands on one chunk or sees one end.
+    pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.first = self.first.wrapping_add(1);
         for offset in 0..self.pipes.len() {
             let index = (self.first.wrapping_add(offset)) % self.pipes.len();
@@ -255,14 +200,6 @@ fn read_chunk(read: impl Fn(&mut [u8]) -> io::Result<usize>, take: impl FnOnce(&
     got
 }
 
-fn give(output: &dyn Output, late: bool, stream: Stream, bytes: &[u8]) {
-    if late {
-        output.write_late(stream, bytes);
-    } else {
-        output.write(stream, bytes);
-    }
-}
-
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
@@ -272,6 +209,7 @@ mod tests {
     };
 
     use rustix::pipe::fcntl_setpipe_size;
+    use tokio::{sync::oneshot, time::Instant};
 
     use super::*;
 

@@ -31,8 +31,10 @@ use crate::{
     link::Link,
     orphans,
     phases::KILL_BUDGET,
-    pool::{Place, Pool},
-    pump::{Patience, Pump},
+    pool::Pool,
+    pump::Pump,
+    reading::Patience,
+    starting::Place,
     wire::{self, End, Told},
 };
 

@@ -12,19 +12,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     Output, Pid, Plan, Running, StartError,
-    cgroup::{JobCgroup, StepCgroup},
     link::Link,
     lookup, orphans,
     pump::Pump,
+    starting::{Hold, Place, Refusal, answer, nonsense},
     wire::{self, Told},
 };
 
-/// Pause between two attempts to wake a supervisor that does not answer.
-const WAKING_PAUSE: Duration = Duration::from_millis(100);
 /// How long closing waits for the last step's end.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -37,13 +35,6 @@ pub struct Supervisors {
 /// What steps get beside their supervisor: nothing here.
 #[derive(Debug, Default)]
 pub struct Surroundings {}
-
-/// Where a step is, beside its supervisor: nowhere here.
-#[derive(Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) group: Option<StepCgroup>,
-    pub(crate) job: Option<Arc<JobCgroup>>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -101,14 +92,8 @@ impl Supervisors {
         let path = lookup::program_of(&plan)?;
         let work_dir = path::absolute(&plan.work_dir).unwrap_or_default();
         let encoded = wire::encode_plan(&plan, &path, &work_dir, None);
-        match self.begin(&encoded, output).await {
-            Ok(running) => Ok(running),
-            Err(Refusal::Program(system)) => Err(StartError::explain(plan, &path, system)),
-            Err(Refusal::Host(system)) => Err(StartError::Watch {
-                program: plan.program,
-                system,
-            }),
-        }
+        let begun = self.begin(&encoded, output).await;
+        begun.map_err(|refusal| refusal.of(plan, &path))
     }
 
     async fn begin(&self, plan: &[u8], output: Arc<dyn Output>) -> Result<Running, Refusal> {
@@ -158,37 +143,6 @@ impl Supervisors {
             sleep(pause).await;
             pause *= 2;
         }
-    }
-}
-
-/// Why a step did not begin.
-enum Refusal {
-    /// The program cannot be started.
-    Program(io::Error),
-    /// We cannot start any.
-    Host(io::Error),
-}
-
-fn nonsense() -> io::Error {
-    io::Error::other("the step's supervisor ended before it had started the step")
-}
-
-/// Waits for what a supervisor says to a start. A step that begins by stopping its supervisor must not hold that up.
-async fn answer(link: &Link) -> Option<Told> {
-    loop {
-        match timeout(WAKING_PAUSE, link.told()).await {
-            Ok(told) => return told,
-            Err(_) => link.wake(),
-        }
-    }
-}
-
-/// Lets go of a supervisor when it is dropped.
-struct Hold<'a>(&'a Link);
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.0.hang_up();
     }
 }
 

@@ -18,11 +18,11 @@ use tokio::{
 
 use crate::{
     Output, Pid, Plan, Running, StartError,
-    cgroup::{JobCgroup, StepCgroup},
     command_line::Launch,
     link::{self, Link},
     lookup, orphans,
     pump::Pump,
+    starting::{Hold, Place, Refusal, nonsense},
     sys::{self, Job},
     wire::{self, Told},
 };
@@ -39,13 +39,6 @@ pub struct Supervisors {
 /// What steps get beside their supervisor: nothing here.
 #[derive(Debug, Default)]
 pub struct Surroundings {}
-
-/// Where a step is, beside its supervisor: nowhere here.
-#[derive(Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) group: Option<StepCgroup>,
-    pub(crate) job: Option<Arc<JobCgroup>>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -108,14 +101,8 @@ impl Supervisors {
         let path = lookup::program_of(&plan)?;
         let work_dir = path::absolute(&plan.work_dir).unwrap_or_default();
         let launch = Launch::of(&plan, &path, &work_dir, &self.pool.shell)?;
-        match self.begin(&launch, output).await {
-            Ok(running) => Ok(running),
-            Err(Refusal::Program(system)) => Err(StartError::explain(plan, &path, system)),
-            Err(Refusal::Host(system)) => Err(StartError::Watch {
-                program: plan.program,
-                system,
-            }),
-        }
+        let begun = self.begin(&launch, output).await;
+        begun.map_err(|refusal| refusal.of(plan, &path))
     }
 
     async fn begin(&self, launch: &Launch, output: Arc<dyn Output>) -> Result<Running, Refusal> {
@@ -180,27 +167,6 @@ impl Supervisors {
             sleep(pause).await;
             pause *= 2;
         }
-    }
-}
-
-/// Why a step did not begin.
-enum Refusal {
-    /// The program cannot be started.
-    Program(io::Error),
-    /// We cannot start any.
-    Host(io::Error),
-}
-
-fn nonsense() -> io::Error {
-    io::Error::other("the step's supervisor ended before it had started the step")
-}
-
-/// Lets go of a supervisor when it is dropped.
-struct Hold<'a>(&'a Link);
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.0.hang_up();
     }
 }
 
