@@ -24,7 +24,7 @@ use super::{policy, print};
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
 use crate::jobs::Jobs;
 use crate::observe::{self, OperatorLog};
-use crate::run::Functions;
+use crate::run::{Functions, room};
 use crate::server::{self, Drain};
 
 #[derive(Debug, Args)]
@@ -55,6 +55,9 @@ pub(super) struct DaemonArguments {
     /// Most processes and threads of one job
     #[arg(long, value_name = "COUNT", value_parser = config::processes)]
     job_processes_max: Option<u64>,
+    /// Send traces and the log by OTLP: http://HOST:PORT or unix:///PATH
+    #[arg(long, value_name = "ENDPOINT", value_parser = config::collector)]
+    otlp: Option<config::Collector>,
 }
 
 #[derive(Debug, Args)]
@@ -88,13 +91,14 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         builtins: arguments.builtins,
         job_memory_max: arguments.job_memory_max,
         job_processes_max: arguments.job_processes_max,
+        otlp: arguments.otlp,
     })
     .map_err(Failure::config)?;
     let log = match &settings.log_file.value {
         Some(file) => OperatorLog::File(file),
         None => OperatorLog::Stderr,
     };
-    observe::start(log)
+    let observing = observe::start(log, settings.otlp.value.as_ref())
         .context("opening the log")
         .map_err(Failure::cannot_create)?;
     // It takes variables out of the environment: before there are other threads.
@@ -104,13 +108,20 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         .map_err(Failure::unavailable)?;
     super::tidy_up();
     let runtime = runtime()?;
-    let code = runtime.block_on(serving(settings, handed_over));
+    let code = runtime.block_on(async {
+        let host = room::new_id();
+        let sending = observing.send(&host);
+        let code = serving(&host, settings, handed_over).await;
+        sending.finish().await;
+        code
+    });
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
 }
 
 async fn serving(
+    host: &str,
     settings: Settings,
     handed_over: Option<std::os::unix::net::UnixListener>,
 ) -> Result<u8, Failure> {
@@ -137,7 +148,7 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value)?;
+    let (jobs, hosting) = super::jobs(host, functions, limits, settings.background.value)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let tasks = [
         watch_signals(drain)
@@ -294,6 +305,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         builtins,
         job_memory_max,
         job_processes_max,
+        otlp,
     } = settings;
     let usual = config::default_socket().display().to_string();
     line("socket", path(socket), &usual, &socket.origin);
@@ -325,5 +337,8 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         "no limit",
         &job_processes_max.origin,
     );
+    let collector = otlp.value.as_ref();
+    let collector = collector.map(|collector| format!("{:?}", collector.as_str()));
+    line("otlp", collector, "nobody", &otlp.origin);
     text
 }

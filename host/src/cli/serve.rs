@@ -24,7 +24,7 @@ use super::exit::{self, Failure};
 use super::{ServeArguments, policy};
 use crate::config;
 use crate::observe::{self, OperatorLog};
-use crate::run::Functions;
+use crate::run::{Functions, room};
 use crate::server::listen::ListenError;
 use crate::server::{self, Drain, listen};
 
@@ -42,7 +42,8 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
         Some(file) => OperatorLog::File(file),
         None => OperatorLog::Nowhere,
     };
-    observe::start(log)
+    // No collector: nothing here is configured (design D11).
+    observe::start(log, None)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
     super::tidy_up();
@@ -90,7 +91,12 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
+    let (jobs, hosting) = super::jobs(
+        &room::new_id(),
+        functions,
+        JobLimits::default(),
+        config::Background::Keep,
+    )?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")

@@ -51,6 +51,18 @@ pub(crate) struct Settings {
     pub(crate) job_memory_max: Setting<Option<u64>>,
     /// Processes and threads that one job may have at a time.
     pub(crate) job_processes_max: Setting<Option<u64>>,
+    /// Who gets traces and the log besides.
+    pub(crate) otlp: Setting<Option<Collector>>,
+}
+
+/// The address of a collector of traces and logs: `http://HOST:PORT` or `unix:///PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Collector(String);
+
+impl Collector {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What becomes of processes that outlive their step.
@@ -121,6 +133,7 @@ pub(crate) struct Flags {
     pub(crate) builtins: Option<PathBuf>,
     pub(crate) job_memory_max: Option<u64>,
     pub(crate) job_processes_max: Option<u64>,
+    pub(crate) otlp: Option<Collector>,
 }
 
 /// Why there are no settings.
@@ -158,6 +171,7 @@ struct File {
     builtins: Option<Spanned<PathBuf>>,
     job_memory_max: Option<Spanned<String>>,
     job_processes_max: Option<Spanned<u64>>,
+    otlp: Option<Spanned<String>>,
 }
 
 /// The settings that flags and files make together.
@@ -224,6 +238,7 @@ impl Default for Settings {
             builtins: setting(None),
             job_memory_max: setting(None),
             job_processes_max: setting(None),
+            otlp: setting(None),
         }
     }
 }
@@ -313,6 +328,14 @@ impl Settings {
                 origin: origin(span),
             };
         }
+        if let Some(given) = file.otlp {
+            let span = given.span();
+            let value = collector(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
+            self.otlp = Setting {
+                value: Some(value),
+                origin: origin(span),
+            };
+        }
         Ok(())
     }
 
@@ -346,6 +369,12 @@ impl Settings {
         if let Some(value) = flags.drain_timeout {
             self.drain_timeout = Setting {
                 value,
+                origin: Origin::Flag,
+            };
+        }
+        if flags.otlp.is_some() {
+            self.otlp = Setting {
+                value: flags.otlp,
                 origin: Origin::Flag,
             };
         }
@@ -393,6 +422,49 @@ pub(crate) fn memory(text: &str) -> Result<u64, String> {
 pub(crate) fn processes(text: &str) -> Result<u64, String> {
     let count = text.parse();
     enough_processes(count.map_err(|_| "must be a whole number".to_owned())?)
+}
+
+/// Reads the address of a collector.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn collector(text: &str) -> Result<Collector, String> {
+    const FORMS: &str = "use http://HOST:PORT or unix:///PATH";
+    if cfg!(not(feature = "otlp")) {
+        return Err("this program was built without OTLP; leave it out, or build with the feature `otlp`".to_owned());
+    }
+    if text.contains(char::is_control) {
+        return Err(format!("a control character is in the address; {FORMS}"));
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return if path.starts_with('/') {
+            Ok(Collector(text.to_owned()))
+        } else {
+            Err(format!("the path of a socket must be absolute; {FORMS}"))
+        };
+    }
+    let uri: http::Uri = text.parse().map_err(|_| FORMS.to_owned())?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err(
+                "https is not spoken here; use http:// or unix:// to a collector on this machine, which can pass on what it gets"
+                    .to_owned(),
+            );
+        }
+        _ => return Err(FORMS.to_owned()),
+    }
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    if authority.contains('@') {
+        // They would be shown wherever settings are.
+        return Err(format!("a name or a password has no place in the address; {FORMS}"));
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return Err(format!("an address of gRPC has no path; {FORMS}"));
+    }
+    Ok(Collector(text.to_owned()))
 }
 
 fn enough_processes(count: u64) -> Result<u64, String> {
@@ -496,6 +568,21 @@ mod tests {
                 "0.toml:1:21: a job needs at least one process",
             ),
             ("job-processes-max = -1", "0.toml:1:21: invalid value"),
+            ("otlp = \"localhost:4317\"", "0.toml:1:8: use http://"),
+            ("otlp = \"http://\"", "0.toml:1:8: use http://"),
+            ("otlp = \"https://otel:4317\"", "0.toml:1:8: https is not"),
+            (
+                "otlp = \"http://a:b@otel:4317\"",
+                "0.toml:1:8: a name or a password",
+            ),
+            (
+                "otlp = \"http://otel:4318/v1/traces\"",
+                "0.toml:1:8: an address of gRPC has no path",
+            ),
+            (
+                "otlp = \"unix:otel.sock\"",
+                "0.toml:1:8: the path of a socket must be absolute",
+            ),
             (
                 "job-processes-max = 5000000",
                 "0.toml:1:21: a machine has at most",

@@ -23,11 +23,13 @@ use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
 use crate::observe::panics::{Incident, Scope};
+use crate::observe::spans;
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
 /// What may wait for the driver. More of it changes nothing: the first stop counts.
@@ -136,6 +138,7 @@ impl Job {
             grace: prepared.grace,
         };
         let session = Session {
+            span: spans::job(&prepared.id, prepared.context.trace.as_ref()),
             view,
             log: Arc::clone(&prepared.writer),
             broken,
@@ -211,6 +214,8 @@ impl Job {
 
 /// What must be said about a job however its driver ends.
 struct Session {
+    /// The job's own.
+    span: Span,
     view: watch::Sender<JobView>,
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
@@ -238,6 +243,7 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
+        spans::job_ended(&self.span, Some(&ending));
         self.settle(Life::Done { ending, message }, End::Complete);
     }
 
@@ -247,6 +253,7 @@ impl Session {
         let incident = known.unwrap_or_else(Incident::of_this_unwinding);
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
+        spans::job_ended(&self.span, None);
         let incident = incident.to_string();
         self.settle(Life::Broken(incident.clone()), End::Broken(incident));
     }
@@ -313,7 +320,8 @@ impl Driver {
     /// Starts the task that sees the job to its end.
     pub(super) fn start(self) {
         // The session's drop is what makes this task safe to lose.
-        tokio::spawn(self.drive());
+        let span = self.session.span.clone();
+        tokio::spawn(self.drive().instrument(span));
     }
 
     async fn drive(mut self) {
@@ -404,7 +412,8 @@ impl Driver {
         let context = Arc::clone(&self.context);
         let entry = Arc::clone(&self.entry);
         let walk = async move { context.run(&entry).await };
-        self.walk.spawn(self.scope("walk").around(walk));
+        let walk = self.scope("walk").around(walk);
+        self.walk.spawn(walk.in_current_span());
     }
 
     /// Waits for what happens next, and when it did.
@@ -486,7 +495,8 @@ async fn leave(context: Arc<JobContext>, session: &Session) {
     if context.workspace.is_unused() {
         drop(context);
     } else {
-        let removed = tokio::task::spawn_blocking(move || drop(context)).await;
+        let span = Span::current();
+        let removed = tokio::task::spawn_blocking(move || span.in_scope(|| drop(context))).await;
         if let Err(lost) = removed {
             break_by(&session.broken, &Incident::of_task(lost));
         }
@@ -528,6 +538,7 @@ mod tests {
         let seen = view.subscribe();
         let changed = watch::Sender::new(());
         let session = Session {
+            span: Span::none(),
             view,
             log,
             broken: watch::Sender::new(None),

@@ -214,6 +214,7 @@ pub(super) fn hook(panic: &PanicHookInfo<'_>) {
         stephost_panics_total = total,
         "the host panicked"
     );
+    super::spans::panicked(&incident);
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {
