@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
+use crate::observe::metrics::{Ended, RunningJob};
 use crate::observe::panics::{Incident, Scope};
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
@@ -140,7 +141,8 @@ impl Job {
             log: Arc::clone(&prepared.writer),
             broken,
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
@@ -215,7 +217,9 @@ struct Session {
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
     changed: watch::Sender<()>,
-    settled: bool,
+    zero: Stopwatch,
+    /// Taken when it is settled how the job ended.
+    running: Option<RunningJob>,
 }
 
 impl Session {
@@ -238,7 +242,8 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
-        self.settle(Life::Done { ending, message }, End::Complete);
+        let how = Ended::from(&ending);
+        self.settle(how, Life::Done { ending, message }, End::Complete);
     }
 
     /// Says that the host broke, and under which number the operator's log has it.
@@ -248,11 +253,21 @@ impl Session {
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
         let incident = incident.to_string();
-        self.settle(Life::Broken(incident.clone()), End::Broken(incident));
+        let life = Life::Broken(incident.clone());
+        self.settle(Ended::Internal, life, End::Broken(incident));
     }
 
-    fn settle(&mut self, life: Life, end: End) {
-        self.settled = true;
+    fn settle(&mut self, how: Ended, life: Life, end: End) {
+        if let Some(running) = self.running.take() {
+            let took = self.zero.at().since_zero();
+            running.ended(how, took);
+            tracing::info!(
+                job.id = %self.view.borrow().id,
+                job.result = how.as_str(),
+                job.duration_s = took.as_secs_f64(),
+                "a job ended"
+            );
+        }
         self.view.send_modify(|view| {
             view.life = life;
             view.ended = Some(clock::wall());
@@ -264,7 +279,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.running.is_some() {
             self.broken();
         }
     }
@@ -295,7 +310,7 @@ enum Happened {
 
 impl Driver {
     fn new(prepared: Prepared, session: Session, asked: mpsc::Receiver<Asked>) -> Driver {
-        let zero = Stopwatch::start();
+        let zero = session.zero;
         Driver {
             entry: prepared.entry,
             context: prepared.context,
@@ -532,7 +547,8 @@ mod tests {
             log,
             broken: watch::Sender::new(None),
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (session, reader, seen, dir)
     }
