@@ -1,11 +1,16 @@
-//! The operator's log: where it goes; [`panics`], who catches them and what is told of them; [`spans`], inside which
-//! jobs and their parts run.
+//! What the host tells its operator: its [log](mod@log), its [figures](metrics), the [spans] in which jobs and their parts
+//! run; and [`panics`], who catches them, what is told of them, and [how many](budget) are too many. A daemon may send log
+//! and spans to a [`Collector`] besides.
 //!
-//! Under `steps` there is none unless a file is named: stderr ends up in the job's log (design D13). Field
+//! Under `steps` there is no log unless a file is named: stderr ends up in the job's log (design D13). Field
 //! names are those of the style guide: `job.id`, `rpc.method`, `grpc.code`, `error.kind`, `wasm.trap`. Never
 //! logged: values of variables, arguments, environment.
 
+pub(crate) mod budget;
+mod collector;
 mod context;
+mod log;
+pub(crate) mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
 pub(crate) mod panics;
@@ -17,62 +22,76 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::Collector;
-
+pub(crate) use budget::PanicBudget;
+pub(crate) use collector::Collector;
 pub(crate) use context::{TRACEPARENT, TRACESTATE, TraceContext};
+pub(crate) use log::{LogFormat, LogLevel};
 
 /// Where the operator's log goes.
-pub(crate) enum OperatorLog<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Destination<'a> {
     Nowhere,
     Stderr,
     File(&'a Path),
 }
 
-/// Starts the operator's log, and takes what is said for a `collector` too, if there is one.
+/// The operator's log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OperatorLog<'a> {
+    pub(crate) to: Destination<'a>,
+    pub(crate) format: LogFormat,
+    pub(crate) level: LogLevel,
+}
+
+/// What is told of everything that is said.
+type Layer = Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>;
+
+/// Starts the operator's log, takes what is said for a `collector` too, if there is one, and lets the host panic as often
+/// as `budget` says.
 ///
 /// # Errors
 ///
-/// When its file cannot be opened, or the collector has no address.
-pub(crate) fn start(log: OperatorLog<'_>, collector: Option<&Collector>) -> io::Result<Observing> {
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false);
-    let lines = match log {
-        OperatorLog::Nowhere => None,
-        OperatorLog::Stderr => Some(lines.with_writer(io::stderr).boxed()),
-        OperatorLog::File(path) => {
+/// When the log's file cannot be opened.
+pub(crate) fn start(
+    log: OperatorLog<'_>,
+    budget: PanicBudget,
+    collector: Option<&Collector>,
+) -> io::Result<Observing> {
+    let OperatorLog { to, format, level } = log;
+    let (observing, mut layers) = Observing::new(collector)?;
+    match to {
+        Destination::Nowhere => {}
+        Destination::Stderr => layers.push(log::layer(io::stderr, format, level)),
+        Destination::File(path) => {
             let file = OpenOptions::new()
                 .create(true)
                 .append(true)
                 .mode(0o600)
                 .open(path)?;
-            Some(lines.with_writer(Mutex::new(file)).boxed())
+            layers.push(log::layer(Mutex::new(file), format, level));
         }
-    };
-    let (bridge, observing) = Observing::bridge(collector)?;
-    // Without either nobody listens, and a span or a line costs one comparison.
-    if lines.is_some() || bridge.is_some() {
-        tracing_subscriber::registry()
-            .with(bridge)
-            .with(lines.map(|lines| lines.with_filter(LevelFilter::INFO)))
-            .init();
     }
+    // Without anybody who listens an event and a span cost nothing.
+    if !layers.is_empty() {
+        tracing_subscriber::registry().with(layers).init();
+    }
+    // Not in the hook, when a panic is being looked at.
+    metrics::begin();
+    budget::allow(budget);
     std::panic::set_hook(Box::new(panics::hook));
     Ok(observing)
 }
 
-type Bridge = Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>;
-
-/// What is to be sent to a collector, if there is one.
+/// What waits for a collector, if there is one.
 pub(crate) struct Observing {
     #[cfg(feature = "otlp")]
     exporter: Option<otlp::Exporter>,
 }
 
-/// What is being sent.
+/// What is being sent to it.
 pub(crate) struct Sending {
     #[cfg(feature = "otlp")]
     task: Option<otlp::Sending>,
@@ -80,14 +99,14 @@ pub(crate) struct Sending {
 
 #[cfg(feature = "otlp")]
 impl Observing {
-    fn bridge(collector: Option<&Collector>) -> io::Result<(Option<Bridge>, Observing)> {
+    fn new(collector: Option<&Collector>) -> io::Result<(Observing, Vec<Layer>)> {
         let Some(collector) = collector else {
-            return Ok((None, Observing { exporter: None }));
+            return Ok((Observing { exporter: None }, Vec::new()));
         };
         let endpoint = tonic::transport::Endpoint::from_shared(collector.as_str().to_owned());
-        let (bridge, exporter) = otlp::bridge(endpoint.map_err(io::Error::other)?);
+        let (exporter, layers) = otlp::bridge(endpoint.map_err(io::Error::other)?);
         let exporter = Some(exporter);
-        Ok((Some(bridge.boxed()), Observing { exporter }))
+        Ok((Observing { exporter }, layers))
     }
 
     /// Starts to send, as the host of this id. Needs a runtime.
@@ -110,9 +129,10 @@ impl Sending {
 
 #[cfg(not(feature = "otlp"))]
 impl Observing {
-    fn bridge(_: Option<&Collector>) -> io::Result<(Option<Bridge>, Observing)> {
-        // No address passes the configuration of this build.
-        Ok((None, Observing {}))
+    #[expect(clippy::unnecessary_wraps, reason = "the same with and without OTLP")]
+    fn new(_: Option<&Collector>) -> io::Result<(Observing, Vec<Layer>)> {
+        // No address is one in this build.
+        Ok((Observing {}, Vec::new()))
     }
 
     pub(crate) fn send(self, _: &str) -> Sending {
@@ -122,6 +142,6 @@ impl Observing {
 
 #[cfg(not(feature = "otlp"))]
 impl Sending {
-    #[expect(clippy::unused_async, reason = "the same with and without a collector")]
+    #[expect(clippy::unused_async, reason = "the same with and without OTLP")]
     pub(crate) async fn finish(self) {}
 }

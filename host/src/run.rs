@@ -39,10 +39,12 @@ use stephost_steps::{
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
+use crate::clock::Stopwatch;
 use crate::config::Background;
 use crate::logfile::LogWriter;
+use crate::observe::metrics::{self, Ended, StepKind};
 use crate::observe::{TRACEPARENT, TraceContext, spans};
 
 pub(crate) use builtin::spec_of_signature;
@@ -81,11 +83,17 @@ pub(crate) enum StopLevel {
 }
 
 impl StopLevel {
-    /// Who asked.
-    fn reason(self) -> Option<StopReason> {
+    /// How a step ends that was interrupted.
+    fn ended(self) -> Ended {
         match self {
-            StopLevel::None => None,
-            StopLevel::Polite { reason, .. } | StopLevel::Kill { reason } => Some(reason),
+            StopLevel::Polite {
+                reason: StopReason::Timeout,
+                ..
+            }
+            | StopLevel::Kill {
+                reason: StopReason::Timeout,
+            } => Ended::Timeout,
+            StopLevel::None | StopLevel::Polite { .. } | StopLevel::Kill { .. } => Ended::Cancelled,
         }
     }
 
@@ -270,7 +278,10 @@ impl JobContext {
             point!("walk.entered", waits);
             self.hide(frame.inputs.values());
             let outputs = match &frame.function.definition.body {
-                Body::Exec(program) => self.exec(&frame, program).await?,
+                Body::Exec(program) => {
+                    self.leaf(frame.name, StepKind::Exec, self.exec(&frame, program))
+                        .await?
+                }
                 Body::Run(composite) => self.composite(&frame, composite).await?,
             };
             self.hide(outputs.values());
@@ -302,7 +313,7 @@ impl JobContext {
                 .item(step, frame, &scope, &environment)
                 .instrument(span.clone())
                 .await;
-            self.ended(&span, &ended);
+            spans::step_ended(&span, self.how(&ended));
             let outputs = ended.map_err(|halt| halt.within(&step.name))?;
             self.leave();
             scope.record(&step.name, outputs);
@@ -326,7 +337,10 @@ impl JobContext {
         let inputs = evaluate_inputs(step, scope)?;
         let name = step.name.as_str();
         match &step.call {
-            Call::Script(text) => self.script(name, text, scope, &environment).await,
+            Call::Script(text) => {
+                let script = self.script(name, text, scope, &environment);
+                self.leaf(name, StepKind::Builtin, script).await
+            }
             Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
             Call::Function(reference) => match self.resolve(reference, frame.dir, scope)? {
                 fetch::Target::Function(loaded) => {
@@ -356,10 +370,33 @@ impl JobContext {
                     .await
                 }
                 fetch::Target::Builtin(builtin) => {
-                    self.builtin(name, &builtin, inputs, &environment).await
+                    let builtin = self.builtin(name, &builtin, inputs, &environment);
+                    self.leaf(name, StepKind::Builtin, builtin).await
                 }
             },
         }
+    }
+
+    /// Counts and times a step that has none of its own.
+    async fn leaf(
+        &self,
+        step: &str,
+        kind: StepKind,
+        work: impl Future<Output = Result<Outputs, Halt>>,
+    ) -> Result<Outputs, Halt> {
+        let began = Stopwatch::start();
+        let ended = work.await;
+        let took = began.at().since_zero();
+        let how = self.how(&ended);
+        metrics::step_ended(kind, how, took);
+        tracing::debug!(
+            step.name = step,
+            step.kind = kind.as_str(),
+            step.result = how.as_str(),
+            step.duration_s = took.as_secs_f64(),
+            "a step ended"
+        );
+        ended
     }
 
     /// The line that a runner's users look for.
@@ -369,15 +406,14 @@ impl JobContext {
         self.output_begins();
     }
 
-    /// What runs inside `span` is over.
-    fn ended<T>(&self, span: &Span, ended: &Result<T, Halt>) {
+    /// How a step ended.
+    fn how<T>(&self, ended: &Result<T, Halt>) -> Ended {
         match ended {
-            Ok(_) => spans::ended(span, &Ending::Success, None),
-            Err(halt) => {
-                let stopped = self.stop.borrow().reason();
-                let stopped = stopped.filter(|_| halt.interrupted);
-                spans::ended(span, &halt.ending, stopped);
-            }
+            Ok(_) => Ended::Success,
+            Err(Halt {
+                interrupted: true, ..
+            }) => self.stop.borrow().ended(),
+            Err(halt) => Ended::from(&halt.ending),
         }
     }
 

@@ -28,6 +28,7 @@ use tracing::{Instrument as _, Span};
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
+use crate::observe::metrics::{Ended, RunningJob};
 use crate::observe::panics::{Incident, Scope};
 use crate::observe::spans;
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
@@ -143,7 +144,8 @@ impl Job {
             log: Arc::clone(&prepared.writer),
             broken,
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
@@ -220,7 +222,9 @@ struct Session {
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
     changed: watch::Sender<()>,
-    settled: bool,
+    zero: Stopwatch,
+    /// Taken when it is settled how the job ended.
+    running: Option<RunningJob>,
 }
 
 impl Session {
@@ -243,8 +247,8 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
-        spans::job_ended(&self.span, Some(&ending));
-        self.settle(Life::Done { ending, message }, End::Complete);
+        let how = Ended::from(&ending);
+        self.settle(how, Life::Done { ending, message }, End::Complete);
     }
 
     /// Says that the host broke, and under which number the operator's log has it.
@@ -253,13 +257,23 @@ impl Session {
         let incident = known.unwrap_or_else(Incident::of_this_unwinding);
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
-        spans::job_ended(&self.span, None);
         let incident = incident.to_string();
-        self.settle(Life::Broken(incident.clone()), End::Broken(incident));
+        let life = Life::Broken(incident.clone());
+        self.settle(Ended::Internal, life, End::Broken(incident));
     }
 
-    fn settle(&mut self, life: Life, end: End) {
-        self.settled = true;
+    fn settle(&mut self, how: Ended, life: Life, end: End) {
+        if let Some(running) = self.running.take() {
+            let took = self.zero.at().since_zero();
+            running.ended(how, took);
+            tracing::info!(
+                job.id = %self.view.borrow().id,
+                job.result = how.as_str(),
+                job.duration_s = took.as_secs_f64(),
+                "a job ended"
+            );
+        }
+        spans::job_ended(&self.span, how);
         self.view.send_modify(|view| {
             view.life = life;
             view.ended = Some(clock::wall());
@@ -271,7 +285,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.running.is_some() {
             self.broken();
         }
     }
@@ -302,7 +316,7 @@ enum Happened {
 
 impl Driver {
     fn new(prepared: Prepared, session: Session, asked: mpsc::Receiver<Asked>) -> Driver {
-        let zero = Stopwatch::start();
+        let zero = session.zero;
         Driver {
             entry: prepared.entry,
             context: prepared.context,
@@ -543,7 +557,8 @@ mod tests {
             log,
             broken: watch::Sender::new(None),
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (session, reader, seen, dir)
     }

@@ -154,7 +154,8 @@ fn is_state(text: &str) -> bool {
 
 fn is_key(key: &str) -> bool {
     let is_part = |part: &str| {
-        let is_letter = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/');
+        let is_letter =
+            |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/');
         part.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
             && part.bytes().all(is_letter)
     };
@@ -167,7 +168,9 @@ fn is_key(key: &str) -> bool {
 
 fn is_value(value: &str) -> bool {
     (1..=MEMBER_BYTES_MAX).contains(&value.len())
-        && value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+        && value
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
 }
 
 #[cfg(test)]
@@ -181,27 +184,81 @@ mod tests {
         use ContextFault::{Form, Version, Zero};
         let table = [
             (PARENT, None),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", None),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff", None),
-            ("00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01", None),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+                None,
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff",
+                None,
+            ),
+            (
+                "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01",
+                None,
+            ),
             ("", Some(Form)),
             ("00", Some(Form)),
             ("00---", Some(Form)),
-            ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319cc-b7ad6b7169203331-01", Some(Form)),
-            ("00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", Some(Form)),
-            (" 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some(Form)),
-            ("00-0af7651916cd43dd8448eb211c80319ü-b7ad6b7169203331-01", Some(Form)),
-            ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some(Version)),
-            ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some(Version)),
-            ("00-00000000000000000000000000000000-b7ad6b7169203331-01", Some(Zero)),
-            ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", Some(Zero)),
+            (
+                "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319cc-b7ad6b7169203331-01",
+                Some(Form),
+            ),
+            (
+                "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+                Some(Form),
+            ),
+            (
+                " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                Some(Form),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319ü-b7ad6b7169203331-01",
+                Some(Form),
+            ),
+            (
+                "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                Some(Version),
+            ),
+            (
+                "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                Some(Version),
+            ),
+            (
+                "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                Some(Zero),
+            ),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+                Some(Zero),
+            ),
         ];
         for (text, fault) in table {
             let parsed = TraceContext::parse(text);
@@ -217,7 +274,11 @@ mod tests {
     fn a_state_is_a_list_of_the_standard_or_is_left_out() {
         let long_value = format!("a={}", "x".repeat(256));
         let too_long_value = format!("a={}", "x".repeat(257));
-        let long = format!("{},b={}", "a=".to_owned() + &"x".repeat(255), "y".repeat(252));
+        let long = format!(
+            "{},b={}",
+            "a=".to_owned() + &"x".repeat(255),
+            "y".repeat(252)
+        );
         let too_long = format!("{long}y");
         let members = |count: usize| {
             let members: Vec<String> = (0..count).map(|at| format!("k{at}=v")).collect();

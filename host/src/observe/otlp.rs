@@ -26,11 +26,10 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
 use tonic::transport::Endpoint;
-use tracing::{Level, Metadata, Span, Subscriber};
+use tracing::{Level, Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::Layer;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
-use tracing_subscriber::registry::LookupSpan;
 
 use super::TraceContext;
 use super::panics::Incident;
@@ -46,11 +45,8 @@ pub(super) fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// The layer that turns spans and events into records, and what sends them once it is started.
-pub(super) fn bridge<S>(collector: Endpoint) -> (impl Layer<S>, Exporter)
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
+/// What turns spans and events into records, and what sends these once it is started.
+pub(super) fn bridge(collector: Endpoint) -> (Exporter, Vec<super::Layer>) {
     let (queue, records) = Queue::new();
     let spans = SdkTracerProvider::builder()
         .with_resource(Resource::builder_empty().build())
@@ -65,17 +61,19 @@ where
         .with_threads(false)
         .with_target(false)
         .with_tracked_inactivity(false)
-        .with_filter(filter_fn(|it| it.is_span() && is_ours(it)).with_max_level_hint(LevelFilter::INFO));
+        .with_filter(
+            filter_fn(|it| it.is_span() && is_ours(it)).with_max_level_hint(LevelFilter::INFO),
+        );
     let logs = SdkLoggerProvider::builder()
         .with_resource(Resource::builder_empty().build())
         .with_log_processor(queue.clone())
         .build();
-    let logs = OpenTelemetryTracingBridge::new(&logs)
-        .with_filter(filter_fn(|it| it.is_event() && is_ours(it)).with_max_level_hint(LevelFilter::INFO));
+    let logs = OpenTelemetryTracingBridge::new(&logs).with_filter(
+        filter_fn(|it| it.is_event() && is_ours(it)).with_max_level_hint(LevelFilter::INFO),
+    );
     ON.store(true, Ordering::Relaxed);
     let exporter = Exporter::new(collector, queue, records);
-    // Spans first: a line finds its span's ids where that layer has put them.
-    (spans.and_then(logs), exporter)
+    (exporter, vec![spans.boxed(), logs.boxed()])
 }
 
 /// What this program says itself. What the way to the collector says must not go that way.
@@ -87,7 +85,10 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 /// Makes `span` part of a client's trace. It must not have been entered yet.
 pub(super) fn adopt(span: &Span, client: &TraceContext) {
     // The same grammar, so it is one; if not, the trace goes on without it.
-    let state = client.state().parse().unwrap_or_else(|_| TraceState::default());
+    let state = client
+        .state()
+        .parse()
+        .unwrap_or_else(|_| TraceState::default());
     let parent = SpanContext::new(
         TraceId::from(client.trace()),
         SpanId::from(client.span()),

@@ -10,17 +10,18 @@
 //! subscriber a span costs one comparison. A span is entered by instrumented futures, never by a guard that is held
 //! over an await. Made by `jobs::driver` and `run`, who own what they stand for.
 
-use stephost_job::{Ending, JobId, StopReason};
+use stephost_job::JobId;
 use stephost_process::{Exit, Pid};
 use tracing::Span;
 use tracing::field::Empty;
 
 use super::TraceContext;
+use super::metrics::Ended;
 use super::panics::Incident;
 
 /// A job, from its driver's start to its end; in the trace of the client, if that named one.
 pub(crate) fn job(id: &JobId, client: Option<&TraceContext>) -> Span {
-    let span = tracing::info_span!("job", job.id = %id, ending = Empty);
+    let span = tracing::info_span!("job", job.id = %id, job.result = Empty);
     #[cfg(feature = "otlp")]
     if let Some(client) = client {
         super::otlp::adopt(&span, client);
@@ -32,7 +33,7 @@ pub(crate) fn job(id: &JobId, client: Option<&TraceContext>) -> Span {
 
 /// A step of a function.
 pub(crate) fn step(name: &str) -> Span {
-    tracing::info_span!("step", step.name = name, func.ref = Empty, ending = Empty)
+    tracing::info_span!("step", step.name = name, func.ref = Empty, step.result = Empty)
 }
 
 /// A native program, inside `parent`.
@@ -48,7 +49,7 @@ pub(crate) fn process(parent: &Span) -> Span {
 
 /// A run of a builtin in the sandbox.
 pub(crate) fn guest(builtin: &str) -> Span {
-    tracing::info_span!("guest", builtin, ending = Empty)
+    tracing::info_span!("guest", builtin, guest.result = Empty)
 }
 
 /// What the running step turned out to call.
@@ -71,31 +72,19 @@ pub(crate) fn process_ended(span: &Span, exit: Exit) {
     .record("process.ended", tracing::field::display(exit));
 }
 
-/// How a job ended; `None` when the host broke it.
-pub(crate) fn job_ended(span: &Span, ending: Option<&Ending>) {
-    span.record("ending", ending.map_or("internal", word));
+/// How a job ended.
+pub(crate) fn job_ended(span: &Span, how: Ended) {
+    span.record("job.result", how.as_str());
 }
 
-/// How a step or a guest ended; `stopped` says that it was asked to, which then is how it ended.
-pub(crate) fn ended(span: &Span, ending: &Ending, stopped: Option<StopReason>) {
-    let word = match stopped {
-        Some(StopReason::Timeout) => "timed-out",
-        Some(StopReason::Cancel | StopReason::Close) => "cancelled",
-        None => word(ending),
-    };
-    span.record("ending", word);
+/// How a step ended.
+pub(crate) fn step_ended(span: &Span, how: Ended) {
+    span.record("step.result", how.as_str());
 }
 
-fn word(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Success => "success",
-        Ending::Failed { .. } => "failed",
-        Ending::Denied { .. } => "denied",
-        Ending::Limit { .. } => "limit",
-        Ending::Internal { .. } => "internal",
-        Ending::Cancelled { .. } => "cancelled",
-        Ending::TimedOut { .. } => "timed-out",
-    }
+/// How a guest ended.
+pub(crate) fn guest_ended(span: &Span, how: Ended) {
+    span.record("guest.result", how.as_str());
 }
 
 /// Notes a panic in the running span.

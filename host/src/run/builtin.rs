@@ -25,7 +25,7 @@ use super::scope::StepScope;
 use super::{Environment, Halt, JobContext, Outputs, StopLevel, next_level};
 use crate::clock;
 use crate::logfile::LogWriter;
-use crate::observe::spans;
+use crate::observe::{metrics, spans};
 
 /// What a `script:` item calls, and the input that takes its text.
 const SCRIPT: &str = "script";
@@ -187,7 +187,7 @@ impl JobContext {
         point!("guest.ended", waits);
         self.log.flush();
         let ended = self.ending(ending, told);
-        self.ended(&span, &ended);
+        spans::guest_ended(&span, self.how(&ended));
         let (outputs, exports) = ended?;
         let exports = exported(exports)?;
         // All or none: a step that failed has exported nothing.
@@ -321,11 +321,23 @@ impl JobContext {
                     message: message(how.to_owned()),
                 }
             }
-            Guest::Limit { message: text, .. } => Ending::Limit {
-                message: message(text),
-            },
+            Guest::Limit {
+                which,
+                message: text,
+            } => {
+                metrics::limited(which);
+                Ending::Limit {
+                    message: message(text),
+                }
+            }
             Guest::Trap(trap) => {
-                tracing::error!(wasm.trap = %trap.message, frames = ?trap.frames, "a builtin trapped");
+                metrics::trapped(trap.kind);
+                tracing::error!(
+                    wasm.trap = %trap.message,
+                    wasm.trap_kind = trap.kind.as_str(),
+                    frames = ?trap.frames,
+                    "a builtin trapped"
+                );
                 Ending::Internal {
                     message: message(trap.message),
                 }
@@ -412,6 +424,7 @@ fn denied(denial: &Denial) -> Ending {
 
 /// Writes a refusal into the audit trail.
 pub(super) fn audit(step: &str, denial: &Denial) {
+    metrics::denied(denial);
     tracing::warn!(
         target: "audit",
         {

@@ -61,7 +61,10 @@ pub(super) fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
 }
 
 /// A job to run.
-pub(super) fn submission(request: RunRequest, trace: Option<TraceContext>) -> Result<Submission, Status> {
+pub(super) fn submission(
+    request: RunRequest,
+    trace: Option<TraceContext>,
+) -> Result<Submission, Status> {
     let id = id(&request.id)?;
     if request.steps.len() > STEPS_BYTES_MAX {
         return Err(Status::resource_exhausted(format!(

@@ -22,42 +22,35 @@ const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// A span as it leaves the host.
 pub(super) fn span(mut span: Span) -> Span {
-    let ending = take(&mut span.attributes, "ending");
-    let result = match span.name.as_str() {
+    let ended = match span.name.as_str() {
         "job" => {
             // The conventions want this of a pipeline's run.
             span.kind = SpanKind::Server.into();
-            Some("cicd.pipeline.result")
+            Some(("job.result", "cicd.pipeline.result"))
         }
         "step" => {
             if let Some(name) = text(&span.attributes, "step.name") {
                 span.name = format!("step {}", cut(name));
             }
-            Some("cicd.pipeline.task.run.result")
+            Some(("step.result", "cicd.pipeline.task.run.result"))
         }
+        "guest" => Some(("guest.result", "stephost.guest.result")),
         _ => None,
     };
+    let ended = ended.map(|(inside, outside)| (take(&mut span.attributes, inside), outside));
     rename(&mut span.attributes);
-    let ends_with_a_word = result.is_some() || span.name == "guest";
-    if ends_with_a_word {
-        let panicked = span.events.iter().any(|event| event.name == EXCEPTION);
-        let ending = ending.unwrap_or_else(|| {
-            // Whoever would have said it was dropped.
-            let word = if panicked { "internal" } else { "lost" };
-            word.to_owned()
-        });
-        let outcome = Outcome::of(&ending);
-        if let Some(key) = result {
-            span.attributes.push(pair(key, outcome.as_str().to_owned()));
-        }
-        if outcome.is_error() {
-            span.attributes.push(pair("error.type", ending.clone()));
+    if let Some((word, key)) = ended {
+        // Without one, whoever would have said it was dropped: the host broke.
+        let word = word.unwrap_or_else(|| "internal".to_owned());
+        let (result, is_error) = result(&word);
+        span.attributes.push(pair(key, result.to_owned()));
+        if is_error {
+            span.attributes.push(pair("error.type", word));
             span.status = Some(Status {
                 code: StatusCode::Error.into(),
                 message: String::new(),
             });
         }
-        span.attributes.push(pair("stephost.ending", ending));
     }
     span
 }
@@ -77,42 +70,14 @@ pub(super) fn log(mut log: LogRecord, target: Option<&Cow<'static, str>>) -> Log
     log
 }
 
-/// What the conventions know of endings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Success,
-    Failure,
-    Error,
-    Cancellation,
-    Timeout,
-}
-
-impl Outcome {
-    fn of(ending: &str) -> Outcome {
-        match ending {
-            "success" => Outcome::Success,
-            "failed" | "denied" | "limit" => Outcome::Failure,
-            "cancelled" => Outcome::Cancellation,
-            "timed-out" => Outcome::Timeout,
-            _ => Outcome::Error,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Success => "success",
-            Outcome::Failure => "failure",
-            Outcome::Error => "error",
-            Outcome::Cancellation => "cancellation",
-            Outcome::Timeout => "timeout",
-        }
-    }
-
-    fn is_error(self) -> bool {
-        match self {
-            Outcome::Success | Outcome::Cancellation => false,
-            Outcome::Failure | Outcome::Error | Outcome::Timeout => true,
-        }
+/// The conventions' word for one of ours, and whether it is an error there.
+fn result(word: &str) -> (&'static str, bool) {
+    match word {
+        "success" => ("success", false),
+        "step_failure" => ("failure", true),
+        "cancelled" => ("cancellation", false),
+        "timeout" => ("timeout", true),
+        _ => ("error", true),
     }
 }
 
@@ -123,7 +88,9 @@ fn rename(attributes: &mut [KeyValue]) {
             "step.name" => "cicd.pipeline.task.name",
             "payload" => "exception.message",
             "stack" => "exception.stacktrace",
-            known @ ("process.pid" | "process.exit.code" | "rpc.method" | "exception.message") => known,
+            known @ ("process.pid" | "process.exit.code" | "rpc.method" | "exception.message") => {
+                known
+            }
             own => &format!("stephost.{own}"),
         };
         attribute.key = outside.to_owned();
@@ -167,73 +134,70 @@ fn cut(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::trace::v1::span::Event;
-
     use super::*;
+    use crate::observe::metrics::Ended;
 
-    fn sent(name: &str, attributes: &[(&str, &str)], events: &[&str]) -> Span {
+    fn sent(name: &str, attributes: &[(&str, &str)]) -> Span {
         let attributes = attributes.iter();
-        let events = events.iter().map(|name| Event {
-            name: (*name).to_owned(),
-            ..Event::default()
-        });
         span(Span {
             name: name.to_owned(),
             attributes: attributes
                 .map(|(key, value)| pair(key, (*value).to_owned()))
                 .collect(),
-            events: events.collect(),
             ..Span::default()
         })
     }
 
     fn is_error(span: &Span) -> bool {
         let error = i32::from(StatusCode::Error);
-        span.status.as_ref().is_some_and(|status| status.code == error)
+        span.status
+            .as_ref()
+            .is_some_and(|status| status.code == error)
     }
 
     #[test]
     fn every_ending_has_a_result_of_the_conventions() {
+        use Ended::{Cancelled, Internal, StepFailure, Success, Timeout};
         let table = [
-            ("success", "success", false),
-            ("failed", "failure", true),
-            ("denied", "failure", true),
-            ("limit", "failure", true),
-            ("internal", "error", true),
-            ("cancelled", "cancellation", false),
-            ("timed-out", "timeout", true),
+            (Success, "success", false),
+            (StepFailure, "failure", true),
+            (Internal, "error", true),
+            (Cancelled, "cancellation", false),
+            (Timeout, "timeout", true),
         ];
-        for (ending, result, error) in table {
-            let span = sent("step", &[("step.name", "build"), ("ending", ending)], &[]);
+        for (ended, result, error) in table {
+            let word = ended.as_str();
+            let step = sent("step", &[("step.name", "build"), ("step.result", word)]);
             let key = "cicd.pipeline.task.run.result";
-            assert_eq!(text(&span.attributes, key), Some(result), "{ending}");
-            assert_eq!(is_error(&span), error, "{ending}");
-            assert_eq!(span.name, "step build");
-            let kept = text(&span.attributes, "stephost.ending");
-            assert_eq!(kept, Some(ending));
-            let job = sent("job", &[("job.id", "7"), ("ending", ending)], &[]);
+            assert_eq!(text(&step.attributes, key), Some(result), "{word}");
+            assert_eq!(step.name, "step build");
+            let job = sent("job", &[("job.id", "7"), ("job.result", word)]);
             let key = "cicd.pipeline.result";
-            assert_eq!(text(&job.attributes, key), Some(result), "{ending}");
+            assert_eq!(text(&job.attributes, key), Some(result), "{word}");
             let id = text(&job.attributes, "cicd.pipeline.run.id");
             assert_eq!((id, job.name.as_str()), (Some("7"), "job"));
+            let guest = sent("guest", &[("builtin", "hello"), ("guest.result", word)]);
+            for span in [step, job, guest] {
+                assert_eq!(is_error(&span), error, "{word}");
+                let kind = text(&span.attributes, "error.type");
+                assert_eq!(kind, error.then_some(word));
+            }
         }
     }
 
     #[test]
     fn who_could_not_say_how_it_ended_is_an_error() {
-        for (events, ending) in [(&["exception"][..], "internal"), (&[], "lost")] {
-            let span = sent("step", &[("step.name", "build")], events);
-            assert!(is_error(&span));
-            assert_eq!(text(&span.attributes, "error.type"), Some(ending));
-        }
-        let process = sent("process", &[], &[]);
+        let step = sent("step", &[("step.name", "build")]);
+        assert!(is_error(&step));
+        assert_eq!(text(&step.attributes, "error.type"), Some("internal"));
+        let process = sent("process", &[]);
         assert!(process.attributes.is_empty() && process.status.is_none());
     }
 
     #[test]
     fn a_long_text_is_cut_and_an_own_name_is_marked() {
         let long = "ä".repeat(TEXT_BYTES_MAX);
-        let span = sent("guest", &[("builtin", &long), ("ending", "success")], &[]);
+        let span = sent("guest", &[("builtin", &long)]);
         let cut = text(&span.attributes, "stephost.builtin").unwrap();
         assert_eq!(cut.len(), TEXT_BYTES_MAX);
     }

@@ -179,7 +179,11 @@ mod tests {
         for _ in 0..9 {
             queue.push(log(1 << 20));
         }
-        assert_eq!(queue.counts().lost(), 2, "headers make eight of them too many");
+        assert_eq!(
+            queue.counts().lost(),
+            2,
+            "headers make eight of them too many"
+        );
         queue.push(log(1000));
         assert_eq!(queue.counts().lost(), 2);
     }

@@ -273,7 +273,11 @@ impl Told {
         if trouble.lasts {
             trouble.lasts = false;
             let lost = counts.lost();
-            tracing::info!(signal = part.name(), lost, "the collector takes what is sent to it again");
+            tracing::info!(
+                signal = part.name(),
+                lost,
+                "the collector takes what is sent to it again"
+            );
         }
     }
 
@@ -281,7 +285,10 @@ impl Told {
         let lost = counts.lost();
         if lost > 0 && !self.lost {
             self.lost = true;
-            tracing::warn!(lost, "traces or logs are lost on the way to their collector");
+            tracing::warn!(
+                lost,
+                "traces or logs are lost on the way to their collector"
+            );
         }
     }
 }
