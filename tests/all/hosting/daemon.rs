@@ -38,10 +38,23 @@ impl Place {
         path
     }
 
+    /// Writes a file below it.
+    pub(super) fn file(&self, name: &str, content: &str) {
+        let path = self.path(name);
+        let dir = path.parent().expect("it is below");
+        std::fs::create_dir_all(dir).expect("a directory can be made");
+        std::fs::write(path, content).expect("a file can be written");
+    }
+
     pub(super) fn serve(&self, arguments: &[&str]) -> Running {
+        self.serve_with(arguments, &[])
+    }
+
+    pub(super) fn serve_with(&self, arguments: &[&str], env: &[(&str, &str)]) -> Running {
         let arguments: Vec<&str> = [&["serve"], arguments].concat();
         let notify = self.path("notify");
-        start(&self.dir, &arguments, &[("NOTIFY_SOCKET", text(&notify))])
+        let env = [&[("NOTIFY_SOCKET", text(&notify))], env].concat();
+        start(&self.dir, &arguments, &env)
     }
 
     /// The next thing that systemd is told; the others are passed over.
