@@ -205,11 +205,7 @@ impl Client {
         if let Some(trace) = trace {
             trace.put_into(call.metadata_mut())?;
         }
-        self.inner
-            .clone()
-            .run(call)
-            .await
-            .map_err(failed("Run"))?;
+        self.inner.clone().run(call).await.map_err(failed("Run"))?;
         Ok(())
     }
 

@@ -17,6 +17,9 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 const CLIENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+/// A job that does next to nothing.
+const NOTHING: &str = "exec: {command: ['true']}";
+
 /// A daemon that sends to a collector, and the client of a job's sender.
 struct Traced {
     place: Place,
@@ -109,7 +112,8 @@ fn a_job_is_a_tree_of_steps_programs_and_guests_in_its_clients_trace() {
         let mut traced = Traced::start(&[]).await;
         let place = &traced.place;
         let exec = |name: &str, shell: &str| {
-            let steps = format!("spec: {{}}\n---\nexec: {{command: [sh, -c, '{shell}', s3cr3t]}}\n");
+            let steps =
+                format!("spec: {{}}\n---\nexec: {{command: [sh, -c, '{shell}', s3cr3t]}}\n");
             place.file(&format!("{name}/func.yml"), &steps);
         };
         exec("leaf", "echo leaf");
@@ -123,11 +127,27 @@ fn a_job_is_a_tree_of_steps_programs_and_guests_in_its_clients_trace() {
             - {name: shell, script: 'echo s3cr3t'}\n\
             - {name: fails, step: ./fails}\n";
         let mut request = of_a_trace(steps);
-        request.env.push(("OF_A_JOB".to_owned(), "s3cr3t".to_owned()));
+        request
+            .env
+            .push(("OF_A_JOB".to_owned(), "s3cr3t".to_owned()));
         let (state, log) = traced.run(request).await;
         assert_eq!(state, State::Failure, "{log}");
         let sent = traced.collector.jobs(1).await;
-        expect![[""]].assert_eq(&tree(&sent));
+        expect![[r#"
+            job: cicd.pipeline.result=failure cicd.pipeline.run.id=7 error.type=step_failure
+              step native: cicd.pipeline.task.name=native cicd.pipeline.task.run.result=success stephost.func.ref=./leaf
+                process: process.exit.code=0 stephost.process.ended=exit status 0
+              step outer: cicd.pipeline.task.name=outer cicd.pipeline.task.run.result=success stephost.func.ref=./outer
+                step inner: cicd.pipeline.task.name=inner cicd.pipeline.task.run.result=success stephost.func.ref=./../leaf
+                  process: process.exit.code=0 stephost.process.ended=exit status 0
+              step greet: cicd.pipeline.task.name=greet cicd.pipeline.task.run.result=success stephost.func.ref=builtin://hello
+                guest: stephost.builtin=hello stephost.guest.result=success
+              step shell: cicd.pipeline.task.name=shell cicd.pipeline.task.run.result=success stephost.func.ref=builtin://script
+                guest: stephost.builtin=script stephost.guest.result=success
+                  process: process.exit.code=0 stephost.process.ended=exit status 0
+              step fails: cicd.pipeline.task.name=fails cicd.pipeline.task.run.result=failure error.type=step_failure stephost.func.ref=./fails
+                process: process.exit.code=3 stephost.process.ended=exit status 3
+        "#]].assert_eq(&tree(&sent));
         for span in &sent.spans {
             assert_eq!(hex(&span.trace_id), TRACE, "{}", span.name);
             assert_eq!(span.trace_state, "congo=t61rcWkgMzE");
@@ -202,7 +222,10 @@ fn a_job_that_was_stopped_was_cancelled_with_its_step() {
         while follow.next().await.expect("a good end").is_some() {}
         traced.client.close("7").await.expect("it is closed");
         let sent = traced.collector.jobs(1).await;
-        expect![[""]].assert_eq(&tree(&sent));
+        expect![[r#"
+            job: cicd.pipeline.result=cancellation cicd.pipeline.run.id=7
+              process: stephost.process.ended=signal: terminated
+        "#]].assert_eq(&tree(&sent));
         let job = named(&sent, "job").next().expect("there is a job");
         assert!(job.parent_span_id.is_empty(), "nobody named a trace");
         traced.end().await;
@@ -221,7 +244,10 @@ fn a_panic_is_an_exception_of_its_step_and_a_line_with_its_stack_under_one_numbe
         let mut traced = Traced::start(&env).await;
         points.arm("walk.resolved", "panic");
         let steps = "run: [{name: greet, func: 'builtin://hello'}, {name: leaf, step: ./leaf}]";
-        traced.place.file("leaf/func.yml", "spec: {}\n---\nexec: {command: ['true']}\n");
+        traced.place.file(
+            "leaf/func.yml",
+            "spec: {}\n---\nexec: {command: ['true']}\n",
+        );
         let mut request = request(steps);
         text(traced.place.dir.path()).clone_into(&mut request.build_dir);
         traced.client.run(request).await.expect("it runs");
@@ -236,7 +262,12 @@ fn a_panic_is_an_exception_of_its_step_and_a_line_with_its_stack_under_one_numbe
         let incident = error.split("incident ").nth(1).expect("it has a number");
         let incident = incident.trim_end_matches(')');
         let sent = traced.collector.jobs(1).await;
-        expect![[""]].assert_eq(&tree(&sent));
+        expect![[r#"
+            job: cicd.pipeline.result=error cicd.pipeline.run.id=7 error.type=internal
+              step greet: cicd.pipeline.task.name=greet cicd.pipeline.task.run.result=success stephost.func.ref=builtin://hello
+                guest: stephost.builtin=hello stephost.guest.result=success
+              step leaf: cicd.pipeline.task.name=leaf cicd.pipeline.task.run.result=error error.type=internal stephost.func.ref=./leaf !exception
+        "#]].assert_eq(&tree(&sent));
         let step = named(&sent, "step leaf").next().expect("the step");
         let exception = &step.events[0].attributes;
         let said = format!("internal error (incident {incident})");
@@ -255,7 +286,10 @@ fn a_panic_is_an_exception_of_its_step_and_a_line_with_its_stack_under_one_numbe
         };
         let line = logs.find(of_it).expect("a line");
         assert_eq!(line.severity_text, "ERROR");
-        assert_eq!((&line.trace_id, &line.span_id), (&step.trace_id, &step.span_id));
+        assert_eq!(
+            (&line.trace_id, &line.span_id),
+            (&step.trace_id, &step.span_id)
+        );
         assert_eq!(attribute(&line.attributes, "cicd.pipeline.run.id"), "7");
         traced.end().await;
     });

@@ -109,7 +109,10 @@ impl Service {
             .add_service(LogsServiceServer::new(self))
     }
 
-    async fn answer<T: Default>(&self, take: impl FnOnce(&mut Sent)) -> Result<Response<T>, Status> {
+    async fn answer<T: Default>(
+        &self,
+        take: impl FnOnce(&mut Sent),
+    ) -> Result<Response<T>, Status> {
         self.sent.send_modify(|sent| sent.calls += 1);
         match self.manner {
             Manner::Takes => {
@@ -199,7 +202,12 @@ fn draw(span: &Span, children: &HashMap<&[u8], Vec<&Span>>, depth: usize, text: 
     for event in &span.events {
         attributes.push(format!("!{}", event.name));
     }
-    let line = format!("{}{}: {}", "  ".repeat(depth), span.name, attributes.join(" "));
+    let line = format!(
+        "{}{}: {}",
+        "  ".repeat(depth),
+        span.name,
+        attributes.join(" ")
+    );
     text.push_str(&line);
     text.push('\n');
     for child in children.get(span.span_id.as_slice()).into_iter().flatten() {

@@ -10,7 +10,7 @@ use tonic::Code;
 use super::super::daemon::Place;
 use super::super::text;
 use super::collector::{Collector, Manner, named};
-use super::{end, request, run, sending};
+use super::{NOTHING, end, request, run, sending};
 
 /// Longest end of a host on a loaded machine. It waits for its collector for a second and a half.
 const END: Duration = Duration::from_secs(20);
@@ -64,7 +64,10 @@ fn whatever_a_collector_does_jobs_run_and_the_host_ends_in_time() {
             assert!(asked.elapsed() < END, "{case}: {:?}", asked.elapsed());
             let told = "traces or logs did not reach their collector";
             assert_eq!(log.matches(told).count(), 1, "{case}: {log}");
-            assert!(!log.contains('\u{1b}') && !log.contains("and no"), "{case}: {log}");
+            assert!(
+                !log.contains('\u{1b}') && !log.contains("and no"),
+                "{case}: {log}"
+            );
         }
     });
 }
@@ -76,12 +79,14 @@ fn a_refusal_is_told_once_and_what_was_refused_is_counted() {
         let mut collector = Collector::start(Manner::Refuses(Code::Unauthenticated)).await;
         let (mut daemon, client) = sending(&place, &collector.address, &[], &[]).await;
         for calls in [2, 4] {
-            run(&client, &place, request("run: []")).await;
+            run(&client, &place, request(NOTHING)).await;
             collector.until(|sent| sent.calls >= calls).await;
         }
         let log = end(&mut daemon).await;
         for signal in ["traces", "logs"] {
-            let told = format!("the collector does not take what is sent to it signal=\"{signal}\" grpc.code=Unauthenticated");
+            let told = format!(
+                "the collector does not take what is sent to it signal=\"{signal}\" grpc.code=Unauthenticated"
+            );
             assert_eq!(log.matches(&told).count(), 1, "{log}");
         }
     });
@@ -96,10 +101,13 @@ fn what_was_said_while_the_collector_was_away_arrives_when_it_is_back() {
         let log_file = place.path("log");
         let arguments = ["--log-file", text(&log_file)];
         let (mut daemon, client) = sending(&place, &address, &arguments, &[]).await;
-        run(&client, &place, request("run: []")).await;
+        run(&client, &place, request(NOTHING)).await;
         let told = "the collector does not take what is sent to it";
         let mut look = tokio::time::interval(Duration::from_millis(5));
-        while !std::fs::read_to_string(&log_file).expect("a log").contains(told) {
+        while !std::fs::read_to_string(&log_file)
+            .expect("a log")
+            .contains(told)
+        {
             // There is no event for it.
             look.tick().await;
         }
@@ -107,7 +115,10 @@ fn what_was_said_while_the_collector_was_away_arrives_when_it_is_back() {
         let sent = collector.jobs(1).await;
         assert_eq!(named(&sent, "job").count(), 1);
         let back = "the collector takes what is sent to it again";
-        while !std::fs::read_to_string(&log_file).expect("a log").contains(back) {
+        while !std::fs::read_to_string(&log_file)
+            .expect("a log")
+            .contains(back)
+        {
             look.tick().await;
         }
         end(&mut daemon).await;
@@ -121,13 +132,14 @@ fn what_is_left_at_the_end_is_sent() {
         let mut collector = Collector::start_at(&place.path("otel.sock"));
         let address = collector.address.clone();
         let (mut daemon, client) = sending(&place, &address, &[], &[]).await;
-        run(&client, &place, request("run: []")).await;
+        run(&client, &place, request(NOTHING)).await;
         let log = end(&mut daemon).await;
         assert!(!log.contains("collector"), "{log}");
         // Nothing comes any more: what is here was sent before the end.
         let sent = collector.until(|_| true).await;
         assert_eq!(named(&sent, "job").count(), 1);
-        let body = |log: &opentelemetry_proto::tonic::logs::v1::LogRecord| format!("{:?}", log.body);
+        let body =
+            |log: &opentelemetry_proto::tonic::logs::v1::LogRecord| format!("{:?}", log.body);
         assert!(sent.logs.iter().any(|log| body(log).contains("\"ended\"")));
     });
 }
@@ -140,10 +152,16 @@ fn an_address_stands_in_a_file_and_a_wrong_one_keeps_the_daemon_from_starting() 
         std::fs::write(&file, "otlp = \"http://127.0.0.1:4317\"\n").expect("a file");
         let show = ["config", "show", "--origin", "--config", text(&file)];
         let shown = run_program(&show, &[]).await;
-        let line = format!("otlp = \"http://127.0.0.1:4317\"  # {:?} line 1\n", text(&file));
+        let line = format!(
+            "otlp = \"http://127.0.0.1:4317\"  # {:?} line 1\n",
+            text(&file)
+        );
         assert!(shown.out.contains(&line), "{}", shown.out);
         let refused = run_program(&["serve", "--otlp", "https://otel:4317"], &[]).await;
-        assert_eq!(refused.status.code(), Some(64), "{refused:?}");
-        assert!(refused.err.contains("https is not spoken here"), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(
+            refused.err.contains("https is not spoken here"),
+            "{refused:?}"
+        );
     });
 }
