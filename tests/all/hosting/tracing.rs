@@ -211,7 +211,7 @@ fn holds_no_value(sent: &Sent) {
 fn a_job_that_was_stopped_was_cancelled_with_its_step() {
     block_on(async {
         let mut traced = Traced::start(&[]).await;
-        let request = request("exec: {command: [sh, -c, 'echo ready; exec sleep 300']}");
+        let request = request("run: [{name: sleeps, script: 'echo ready; exec sleep 300'}]");
         traced.client.run(request).await.expect("it runs");
         let mut follow = traced.client.follow("7", 0);
         let mut log = Vec::new();
@@ -225,7 +225,8 @@ fn a_job_that_was_stopped_was_cancelled_with_its_step() {
         expect![[r#"
             job: cicd.pipeline.result=cancellation cicd.pipeline.run.id=7
               process: stephost.process.ended=signal: terminated
-        "#]].assert_eq(&tree(&sent));
+        "#]]
+        .assert_eq(&tree(&sent));
         let job = named(&sent, "job").next().expect("there is a job");
         assert!(job.parent_span_id.is_empty(), "nobody named a trace");
         traced.end().await;
