@@ -27,8 +27,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn every_call_of_ours_is_known_by_its_name() {
         use prost::Message as _;

@@ -1,7 +1,8 @@
 //! Counts every call once, by its name and by the code that its client reads.
 //!
 //! Laid outermost, so that the code is the final one: in the headers of an answer without a body, else in the trailers.
-//! A call whose client goes before it has read either was cancelled, whatever would have become of it.
+//! It is counted before it is sent, so that who has read an answer finds it in the figures. A call whose client goes
+//! before there is a code was cancelled.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -57,29 +58,32 @@ fn code(headers: &HeaderMap) -> Option<Code> {
     Some(Code::from_bytes(code.as_bytes()))
 }
 
-/// A call that is not over. Dropped before its code is known it is cancelled.
+/// A call whose code is not known yet. Dropped before, it is cancelled.
 struct Counted {
     call: &'static str,
-    code: Option<Code>,
+    done: bool,
 }
 
 impl Counted {
     fn new(path: &str) -> Counted {
         Counted {
             call: calls::name(path).unwrap_or(metrics::UNKNOWN_CALL),
-            code: None,
+            done: false,
         }
     }
 
-    /// This is what its client reads.
+    /// This is what its client will read. The first one counts.
     fn ends(&mut self, code: Code) {
-        self.code = Some(code);
+        if !self.done {
+            self.done = true;
+            metrics::called(self.call, name(code));
+        }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        metrics::called(self.call, name(self.code.unwrap_or(Code::Cancelled)));
+        self.ends(Code::Cancelled);
     }
 }
 

@@ -29,8 +29,12 @@ struct Traced {
 }
 
 impl Traced {
-    async fn start(env: &[(&str, &str)]) -> Traced {
-        let place = Place::new();
+    async fn start() -> Traced {
+        Traced::at(Place::new(), &[]).await
+    }
+
+    /// One of this place, with more environment.
+    async fn at(place: Place, env: &[(&str, &str)]) -> Traced {
         let collector = Collector::start(Manner::Takes).await;
         let (daemon, client) = sending(&place, &collector.address, &[], env).await;
         Traced {
@@ -109,17 +113,17 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn a_job_is_a_tree_of_steps_programs_and_guests_in_its_clients_trace() {
     block_on(async {
-        let mut traced = Traced::start(&[]).await;
+        let mut traced = Traced::start().await;
         let place = &traced.place;
         let exec = |name: &str, shell: &str| {
             let steps =
                 format!("spec: {{}}\n---\nexec: {{command: [sh, -c, '{shell}', s3cr3t]}}\n");
-            place.file(&format!("{name}/func.yml"), &steps);
+            place.write(&format!("{name}/func.yml"), &steps);
         };
         exec("leaf", "echo leaf");
         exec("fails", "exit 3");
         let outer = "spec: {}\n---\nrun: [{name: inner, step: ./../leaf}]\n";
-        place.file("outer/func.yml", outer);
+        place.write("outer/func.yml", outer);
         let steps = "run:\n\
             - {name: native, step: ./leaf, env: {OF_A_STEP: s3cr3t}}\n\
             - {name: outer, step: ./outer}\n\
@@ -210,7 +214,7 @@ fn holds_no_value(sent: &Sent) {
 #[test]
 fn a_job_that_was_stopped_was_cancelled_with_its_step() {
     block_on(async {
-        let mut traced = Traced::start(&[]).await;
+        let mut traced = Traced::start().await;
         let request = request("run: [{name: sleeps, script: 'echo ready; exec sleep 300'}]");
         traced.client.run(request).await.expect("it runs");
         let mut follow = traced.client.follow("7", 0);
@@ -237,15 +241,10 @@ fn a_job_that_was_stopped_was_cancelled_with_its_step() {
 fn a_panic_is_an_exception_of_its_step_and_a_line_with_its_stack_under_one_number() {
     block_on(async {
         let points = Points::new();
-        let env = points.options().env;
-        let env: Vec<(&str, &str)> = env
-            .iter()
-            .map(|(name, value)| (name.to_str().expect("text"), value.to_str().expect("text")))
-            .collect();
-        let mut traced = Traced::start(&env).await;
+        let mut traced = Traced::at(Place::new().with_points(&points), &[]).await;
         points.arm("walk.resolved", "panic");
         let steps = "run: [{name: greet, func: 'builtin://hello'}, {name: leaf, step: ./leaf}]";
-        traced.place.file(
+        traced.place.write(
             "leaf/func.yml",
             "spec: {}\n---\nexec: {command: ['true']}\n",
         );

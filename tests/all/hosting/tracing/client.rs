@@ -3,6 +3,7 @@
 use stephost_tests::{Host, Options, Trace, block_on, step_test, with_host};
 use tonic::Request as Call;
 
+use super::super::daemon::Place;
 use super::{CLIENT, PARENT, TRACE, Traced, hex, named, of_a_trace, request};
 
 const SEEN: &str =
@@ -12,8 +13,8 @@ const IT: &str = "spec: {}\n---\nexec: {command: [sh, -c, 'echo it=$TRACEPARENT,
 #[test]
 fn a_step_sees_the_place_of_its_own_span() {
     block_on(async {
-        let mut traced = Traced::start(&[("TRACEPARENT", "of-the-host")]).await;
-        traced.place.file("it/func.yml", IT);
+        let mut traced = Traced::at(Place::new(), &[("TRACEPARENT", "of-the-host")]).await;
+        traced.place.write("it/func.yml", IT);
         for (count, (request, state)) in
             [(of_a_trace(SEEN), "congo=t61rcWkgMzE"), (request(SEEN), "")]
                 .into_iter()
@@ -38,8 +39,8 @@ fn a_step_sees_the_place_of_its_own_span() {
 #[test]
 fn a_trace_that_is_not_sampled_is_not_sent_and_goes_on_in_its_steps() {
     block_on(async {
-        let mut traced = Traced::start(&[]).await;
-        traced.place.file("it/func.yml", IT);
+        let mut traced = Traced::start().await;
+        traced.place.write("it/func.yml", IT);
         let mut request = of_a_trace(SEEN);
         request.trace = Some(Trace {
             parent: format!("00-{TRACE}-{PARENT}-00"),
