@@ -50,6 +50,11 @@ impl Collector {
                 "a name or a password has no place in an address; {FORMS}"
             ));
         }
+        // The part after the host, which is read as a number only when somebody dials.
+        let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        if port.is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
+            return Err(FORMS.to_owned());
+        }
         if uri.path() != "/" || uri.query().is_some() {
             return Err(format!("an address of gRPC has no path; {FORMS}"));
         }
