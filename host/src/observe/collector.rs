@@ -51,7 +51,9 @@ impl Collector {
             ));
         }
         // The part after the host, which is read as a number only when somebody dials.
-        let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let port = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.ends_with(']'));
         if port.is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
             return Err(FORMS.to_owned());
         }
