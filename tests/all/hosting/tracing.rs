@@ -228,7 +228,9 @@ fn a_job_that_was_stopped_was_cancelled_with_its_step() {
         let sent = traced.collector.jobs(1).await;
         expect![[r#"
             job: cicd.pipeline.result=cancellation cicd.pipeline.run.id=7
-              process: stephost.process.ended=signal: terminated
+              step sleeps: cicd.pipeline.task.name=sleeps cicd.pipeline.task.run.result=cancellation stephost.func.ref=builtin://script
+                guest: stephost.builtin=script stephost.guest.result=cancellation
+                  process: stephost.process.ended=signal: terminated
         "#]]
         .assert_eq(&tree(&sent));
         let job = named(&sent, "job").next().expect("there is a job");
