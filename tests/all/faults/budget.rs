@@ -68,7 +68,7 @@ fn five_panics_end_a_host_when_its_jobs_have_ended_and_by_its_own_exit_code() {
             not_serving(&host, service).await;
         }
         let refused = host.script("true").try_start().await;
-        let refused = refused.err().expect("no new jobs");
+        let refused = refused.expect_err("no new jobs");
         assert_eq!(refused.code(), Some(Code::Unavailable), "{refused}");
         let health = ["health", "--socket", host.socket().to_str().expect("text")];
         let asked: Program = run_program(&health, &[]).await;

@@ -299,6 +299,7 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
         # builtins = (that of the program)  # default
         # job-memory-max = (no limit)  # default
         job-processes-max = 200  # "config.toml" line 4
+        # otlp = (nobody)  # default
     "#]]
     .assert_eq(&shown(&["--origin"]).await);
     let plain = shown(&[]).await;
