@@ -5,6 +5,7 @@ mod collector;
 mod trouble;
 
 use expect_test::expect;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
 use rustix::process::Signal;
 use stephost_tests::{Client, Points, Request, State, Trace, block_on, text_of};
@@ -158,11 +159,11 @@ fn a_job_is_a_tree_of_steps_programs_and_guests_in_its_clients_trace() {
         }
         let job = named(&sent, "job").next().expect("there is a job");
         assert_eq!(hex(&job.parent_span_id), PARENT);
-        let started = traced.collector.until(|sent| {
-            let audited = |log: &&_| attribute(attributes(log), "stephost.target") == "audit";
-            sent.logs.iter().any(|log| audited(&log))
-        });
-        let sent = started.await;
+        // The last line of a job. Spans and lines travel in calls of their own.
+        let is_over = |sent: &Sent| sent.logs.iter().any(|log| says(log, "a job ended"));
+        let sent = traced.collector.until(is_over).await;
+        let mut logs = sent.logs.iter();
+        assert!(logs.any(|log| attribute(&log.attributes, "stephost.target") == "audit"));
         says_who_it_is(&sent);
         in_the_trace(&sent);
         holds_no_value(&sent);
@@ -170,10 +171,9 @@ fn a_job_is_a_tree_of_steps_programs_and_guests_in_its_clients_trace() {
     });
 }
 
-fn attributes(
-    log: &opentelemetry_proto::tonic::logs::v1::LogRecord,
-) -> &[opentelemetry_proto::tonic::common::v1::KeyValue] {
-    &log.attributes
+fn says(log: &LogRecord, words: &str) -> bool {
+    let body = log.body.as_ref().map(|body| format!("{body:?}"));
+    body.is_some_and(|body| body.contains(words))
 }
 
 fn says_who_it_is(sent: &Sent) {
@@ -189,11 +189,10 @@ fn says_who_it_is(sent: &Sent) {
 fn in_the_trace(sent: &Sent) {
     let program = named(sent, "process").map(|span| span.span_id.clone());
     let programs: Vec<Vec<u8>> = program.collect();
-    let is_of_a_program = |log: &&opentelemetry_proto::tonic::logs::v1::LogRecord| {
-        let body = log.body.as_ref().map(|body| format!("{body:?}"));
-        body.is_some_and(|body| body.contains("a native program ended"))
-    };
-    let ended: Vec<_> = sent.logs.iter().filter(is_of_a_program).collect();
+    let logs = sent.logs.iter();
+    let ended: Vec<&LogRecord> = logs
+        .filter(|log| says(log, "a native program ended"))
+        .collect();
     assert_eq!(ended.len(), programs.len());
     for log in ended {
         assert_eq!(hex(&log.trace_id), TRACE);
@@ -283,9 +282,7 @@ fn a_panic_is_an_exception_of_its_step_and_a_line_with_its_stack_under_one_numbe
             })
             .await;
         let mut logs = sent.logs.iter();
-        let of_it = |log: &&opentelemetry_proto::tonic::logs::v1::LogRecord| {
-            attribute(&log.attributes, "stephost.incident") == incident
-        };
+        let of_it = |log: &&LogRecord| attribute(&log.attributes, "stephost.incident") == incident;
         let line = logs.find(of_it).expect("a line");
         assert_eq!(line.severity_text, "ERROR");
         assert_eq!(
