@@ -26,8 +26,10 @@ fn with_faulty_host(test: impl AsyncFnOnce(&Host, &Points, &dyn Fn() -> String))
 /// The text and the code of an answer that is an error.
 fn refused(answer: Result<impl Sized, ClientError>) -> (Code, String) {
     match answer {
-        Err(ClientError::Call { status, .. }) => (status.code(), status.message().to_owned()),
-        Err(error) => panic!("nobody answered: {error}"),
+        Err(error) => match error.status() {
+            Some(status) => (status.code(), status.message().to_owned()),
+            None => panic!("nobody answered: {error}"),
+        },
         Ok(_) => panic!("it was answered as if nothing had happened"),
     }
 }
