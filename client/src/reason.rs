@@ -197,12 +197,7 @@ mod tests {
                 None,
                 (UnknownFailure, Some(3)),
             ),
-            (
-                "not begun",
-                State::Created,
-                None,
-                (UnknownFailure, Some(3)),
-            ),
+            ("not begun", State::Created, None, (UnknownFailure, Some(3))),
             (
                 "a state of tomorrow",
                 State::Unknown(9),

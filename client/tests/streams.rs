@@ -185,24 +185,14 @@ async fn the_log_is_let_go_before_its_job_is_closed_however_it_ended() {
         (End::Well, Code::Ok, None, 1),
         (End::Well, Code::Internal, Some(Code::Internal), 1),
         (End::Well, Code::NotFound, Some(Code::NotFound), 1),
-        (
-            End::With(Code::Internal),
-            Code::Ok,
-            Some(Code::Internal),
-            1,
-        ),
+        (End::With(Code::Internal), Code::Ok, Some(Code::Internal), 1),
         (
             End::With(Code::Internal),
             Code::NotFound,
             Some(Code::Internal),
             1,
         ),
-        (
-            End::With(Code::NotFound),
-            Code::Ok,
-            Some(Code::NotFound),
-            1,
-        ),
+        (End::With(Code::NotFound), Code::Ok, Some(Code::NotFound), 1),
         // Tried again after its one piece, and then for nothing.
         (
             End::With(Code::Unavailable),

@@ -26,3 +26,4 @@ mod readers;
 mod readme;
 mod script;
 mod service;
+mod traps;

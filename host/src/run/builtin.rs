@@ -311,17 +311,35 @@ impl JobContext {
                     message: message(how.to_owned()),
                 }
             }
-            Guest::Limit { message: text, .. } => Ending::Limit {
-                message: message(text),
-            },
+            Guest::Limit {
+                which,
+                message: text,
+                frames,
+            } => {
+                tracing::warn!(
+                    error.kind = "step_failure",
+                    policy.limit = %which,
+                    frames = ?frames,
+                    "a builtin was ended at a limit"
+                );
+                Ending::Limit {
+                    message: message(text),
+                }
+            }
             Guest::Trap(trap) => {
-                tracing::error!(wasm.trap = %trap.message, frames = ?trap.frames, "a builtin trapped");
+                tracing::error!(
+                    error.kind = "internal",
+                    wasm.trap = %trap.message,
+                    frames = ?trap.frames,
+                    "a builtin trapped"
+                );
                 Ending::Internal {
                     message: message(trap.message),
                 }
             }
             Guest::HostFault(fault) => {
                 tracing::error!(
+                    error.kind = "internal",
                     error = fault.message,
                     error.detail = fault.detail,
                     frames = ?fault.frames,
