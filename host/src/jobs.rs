@@ -25,6 +25,7 @@ use stephost_job::{JobId, StopReason};
 use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::{self, Background};
 use crate::logfile::LogReader;
@@ -160,14 +161,17 @@ impl Drop for Reservation<'_> {
         let panicking = std::thread::panicking();
         let journal = self.jobs.hosting.journal.as_ref();
         let mut registry = self.jobs.lock();
-        if let MapEntry::Occupied(mut slot) = registry.slots.entry(&self.id)
+        if let MapEntry::Occupied(mut slot) = registry.slots.entry(&self.id, Instant::now())
             && let Slot::Reserved { broken, .. } = slot.get_mut()
         {
             let broken = broken.take();
             let broken = broken.or_else(|| panicking.then(Incident::of_this_unwinding));
             slot.remove();
             if let Some(incident) = broken {
-                registry.bury(&self.id, Tombstone::broken(incident, &self.id, journal));
+                registry.bury(
+                    &self.id,
+                    Tombstone::broken(incident, &self.id, journal, Instant::now()),
+                );
             }
         }
         drop(registry);
@@ -178,8 +182,9 @@ impl Drop for Reservation<'_> {
 
 impl Registry {
     fn bury(&mut self, id: &JobId, stone: Tombstone) {
-        self.slots
-            .insert(id.clone(), Slot::Tombstone(Arc::new(stone)));
+        let now = stone.since();
+        let slot = Slot::Tombstone(Arc::new(stone));
+        self.slots.insert(id.clone(), slot, now);
     }
 }
 
@@ -187,7 +192,7 @@ impl Jobs {
     /// An empty registry whose jobs call `functions` and have what is in `hosting`.
     pub(crate) fn new(functions: Arc<Functions>, hosting: Hosting) -> Jobs {
         let registry = Registry {
-            slots: Slots::new(),
+            slots: Slots::new(Instant::now()),
             draining: false,
         };
         Jobs {
@@ -201,7 +206,7 @@ impl Jobs {
     /// Answers for the jobs of a host that died. Before there are jobs of this one.
     pub(crate) fn inherit(&self, left: &[Left]) {
         for left in left {
-            let stone = Tombstone::inherited(left, self.hosting.journal.as_ref());
+            let stone = Tombstone::inherited(left, self.hosting.journal.as_ref(), Instant::now());
             self.lock().bury(&left.id, stone);
         }
     }
@@ -245,7 +250,9 @@ impl Jobs {
     /// Gives a reserved id its job.
     fn register(&self, id: JobId, job: Arc<Job>) {
         let mut registry = self.lock();
-        let before = registry.slots.insert(id, Slot::Made(Arc::clone(&job)));
+        let before = registry
+            .slots
+            .insert(id, Slot::Made(Arc::clone(&job)), Instant::now());
         drop(registry);
         if let Some(Slot::Reserved {
             broken: Some(incident),
@@ -260,10 +267,13 @@ impl Jobs {
     /// one that might have made it.
     pub(crate) fn broke(&self, id: &JobId, incident: &Incident, makes_jobs: bool) {
         let mut registry = self.lock();
-        match registry.slots.entry(id) {
+        match registry.slots.entry(id, Instant::now()) {
             MapEntry::Vacant(_) if makes_jobs => {
                 let journal = self.hosting.journal.as_ref();
-                registry.bury(id, Tombstone::broken(incident.clone(), id, journal));
+                registry.bury(
+                    id,
+                    Tombstone::broken(incident.clone(), id, journal, Instant::now()),
+                );
             }
             MapEntry::Vacant(_) => {}
             MapEntry::Occupied(mut slot) => match slot.get_mut() {
@@ -297,7 +307,7 @@ impl Jobs {
     fn reserve(&self, id: &JobId) -> Result<Reserve<'_>, RunError> {
         let mut registry = self.lock();
         let draining = registry.draining;
-        match registry.slots.entry(id) {
+        match registry.slots.entry(id, Instant::now()) {
             MapEntry::Occupied(slot) => match slot.get() {
                 Slot::Reserved { over, .. } => Ok(Reserve::Wait(over.clone())),
                 Slot::Made(job) if job.broken().is_some() => Err(RunError::Broken(id.clone())),
@@ -323,7 +333,7 @@ impl Jobs {
     /// What this id stands for, after whoever makes a job of it is done.
     async fn find(&self, id: &JobId) -> Option<Known> {
         loop {
-            let mut over = match self.lock().slots.get(id) {
+            let mut over = match self.lock().slots.get(id, Instant::now()) {
                 None => return None,
                 Some(Slot::Made(job)) => return Some(Known::Job(Arc::clone(job))),
                 Some(Slot::Tombstone(stone)) => return Some(Known::Tombstone(Arc::clone(stone))),
@@ -370,7 +380,7 @@ impl Jobs {
     /// How every job is doing, broken and lost ones included.
     pub(crate) fn list(&self) -> Vec<JobView> {
         let mut registry = self.lock();
-        registry.slots.tidy();
+        registry.slots.tidy(Instant::now());
         let known = registry.slots.iter().filter_map(|(id, slot)| match slot {
             Slot::Made(job) => Some(job.view()),
             Slot::Tombstone(stone) => Some(stone.view(id)),
@@ -432,7 +442,7 @@ impl Jobs {
             Known::Job(job) => job.recorded().closed(),
             Known::Tombstone(stone) => stone.recorded.closed(),
         }
-        if let MapEntry::Occupied(slot) = self.lock().slots.entry(id)
+        if let MapEntry::Occupied(slot) = self.lock().slots.entry(id, Instant::now())
             && match (slot.get(), known) {
                 (Slot::Made(made), Known::Job(job)) => Arc::ptr_eq(made, job),
                 (Slot::Tombstone(found), Known::Tombstone(stone)) => Arc::ptr_eq(found, stone),

@@ -117,7 +117,7 @@ pub(super) struct Job {
 /// That the host broke a job.
 struct Breakage {
     incident: Incident,
-    since: Stopwatch,
+    since: Instant,
 }
 
 type Broken = watch::Sender<Option<Breakage>>;
@@ -127,7 +127,7 @@ fn break_by(broken: &Broken, incident: &Incident) {
         let first = broken.is_none();
         broken.get_or_insert_with(|| Breakage {
             incident: incident.clone(),
-            since: Stopwatch::start(),
+            since: Instant::now(),
         });
         first
     });
@@ -197,7 +197,7 @@ impl Job {
     }
 
     /// Since when it has been broken, if nothing of it runs any more.
-    pub(super) fn dead_since(&self) -> Option<Stopwatch> {
+    pub(super) fn dead_since(&self) -> Option<Instant> {
         let broken = self.broken.borrow();
         let since = broken.as_ref().map(|breakage| breakage.since);
         since.filter(|_| self.is_over())

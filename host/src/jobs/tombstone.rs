@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use stephost_job::{Ending, JobId};
+use tokio::time::Instant;
 
 use super::{JobView, Life, LookupError, RunError};
-use crate::clock::{self, Stopwatch};
+use crate::clock;
 use crate::observe::panics::Incident;
 use crate::run::room::journal::{How, Journal, Left, Recorded};
 
@@ -36,7 +37,7 @@ pub(super) struct Tombstone {
     fate: Fate,
     started: Option<SystemTime>,
     ended: SystemTime,
-    since: Stopwatch,
+    since: Instant,
     /// Of another host than this one.
     is_inherited: bool,
     pub(super) recorded: Arc<Recorded>,
@@ -55,6 +56,7 @@ impl Tombstone {
         incident: Incident,
         id: &JobId,
         journal: Option<&Arc<Journal>>,
+        now: Instant,
     ) -> Tombstone {
         let recorded = Recorded::begin(journal, id);
         recorded.ended(&broken(&incident));
@@ -62,14 +64,18 @@ impl Tombstone {
             fate: Fate::Broken(incident),
             started: None,
             ended: clock::wall(),
-            since: Stopwatch::start(),
+            since: now,
             is_inherited: false,
             recorded,
         }
     }
 
     /// For a job of a host that died.
-    pub(super) fn inherited(left: &Left, journal: Option<&Arc<Journal>>) -> Tombstone {
+    pub(super) fn inherited(
+        left: &Left,
+        journal: Option<&Arc<Journal>>,
+        now: Instant,
+    ) -> Tombstone {
         let (ended, fate) = match &left.ended {
             Some((at, how)) => (*at, Fate::of(how)),
             // When it died nobody knows.
@@ -79,13 +85,13 @@ impl Tombstone {
             fate,
             started: Some(left.began),
             ended,
-            since: Stopwatch::start(),
+            since: now,
             is_inherited: true,
             recorded: Recorded::inherit(journal, left),
         }
     }
 
-    pub(super) fn since(&self) -> Stopwatch {
+    pub(super) fn since(&self) -> Instant {
         self.since
     }
 
