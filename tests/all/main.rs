@@ -19,6 +19,7 @@ mod layers;
 mod life;
 mod local;
 mod logs;
+mod lost;
 mod own_builtins;
 mod pages;
 mod policy;

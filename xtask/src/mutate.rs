@@ -22,6 +22,8 @@ struct Mutation {
 }
 
 const SUPERVISOR: &str = "host/crates/process/src/supervisor.rs";
+const FAMILY: &str = "host/crates/process/src/supervisor/family.rs";
+const HEARING: &str = "host/crates/process/src/supervisor/host.rs";
 const PHASES: &str = "host/crates/process/src/phases.rs";
 const LINK: &str = "host/crates/process/src/link.rs";
 const LEFTOVERS: &str = "host/crates/process/src/leftovers.rs";
@@ -33,7 +35,7 @@ const MUTATIONS: [Mutation; 9] = [
     Mutation {
         name: "no-first-cont",
         changes: &[(
-            SUPERVISOR,
+            FAMILY,
             "[Signal::CONT, Signal::TERM, Signal::CONT]",
             "[Signal::TERM, Signal::CONT]",
         )],
@@ -45,7 +47,7 @@ const MUTATIONS: [Mutation; 9] = [
     Mutation {
         name: "kill-after-reap",
         changes: &[(
-            SUPERVISOR,
+            FAMILY,
             "                    self.exit = Some(exit);\n                    self.usage.add(&usage);\n",
             "                    self.exit = Some(exit);\n                    self.usage.add(&usage);\n                    let _ = sys::reap(Some(pid));\n",
         )],
@@ -66,7 +68,7 @@ const MUTATIONS: [Mutation; 9] = [
         name: "one-look-is-enough",
         changes: &[(
             SUPERVISOR,
-            "Due::Sweep => tree.sweep(),",
+            "Due::Sweep => family.sweep(),",
             "Due::Sweep => {}",
         )],
         test: (
@@ -97,7 +99,7 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "descriptors-are-inherited",
-        changes: &[(SUPERVISOR, "flags | RecvFlags::CMSG_CLOEXEC,", "flags,")],
+        changes: &[(HEARING, "flags | RecvFlags::CMSG_CLOEXEC,", "flags,")],
         test: ("all", "starting::a_step_has_three_descriptors_and_no_other"),
     },
     Mutation {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::exit::{self, Failure};
 use super::serve::{SocketFile, listening, runtime, watch_signals};
-use super::{policy, print};
+use super::{Answers, policy, print};
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
 use crate::jobs::Jobs;
 use crate::observe::{self, OperatorLog};
@@ -102,9 +102,9 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
     let handed_over = handed_over
         .context("taking the socket from systemd")
         .map_err(Failure::unavailable)?;
-    super::tidy_up();
+    let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
-    let code = runtime.block_on(serving(settings, handed_over));
+    let code = runtime.block_on(serving(settings, handed_over, answers));
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
@@ -113,6 +113,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
 async fn serving(
     settings: Settings,
     handed_over: Option<std::os::unix::net::UnixListener>,
+    answers: Answers,
 ) -> Result<u8, Failure> {
     let limits = settings.job_limits();
     let file = settings.policy.value;
@@ -137,7 +138,7 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value)?;
+    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let tasks = [
         watch_signals(drain)

@@ -37,6 +37,17 @@ impl Incident {
         Incident(uuid::Uuid::new_v4().simple().to_string().into())
     }
 
+    /// The incident of this number, if it can be one. An earlier host's log has it.
+    pub(crate) fn parse(number: &str) -> Option<Incident> {
+        let number = uuid::Uuid::try_parse(number).ok()?;
+        Some(Incident(number.simple().to_string().into()))
+    }
+
+    /// What it is found by in the operator's log.
+    pub(crate) fn number(&self) -> &str {
+        &self.0
+    }
+
     /// The incident of the panic that unwinds this thread; a new one if none is known.
     pub(crate) fn of_this_unwinding() -> Incident {
         known(task::try_id()).unwrap_or_else(Incident::of_nobody)

@@ -63,8 +63,9 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
-    let (jobs, hosting) = cli::jobs(functions, JobLimits::default(), config::Background::Keep)
-        .map_err(Failure::into_error)?;
+    let (limits, background) = (JobLimits::default(), config::Background::Keep);
+    let (jobs, hosting) =
+        cli::jobs(functions, limits, background, cli::Answers::Own).map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;
