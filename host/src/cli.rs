@@ -37,6 +37,7 @@ use exit::Failure;
 
 use crate::config::{self, Background};
 use crate::jobs::{Hosting, Jobs};
+use crate::observe::{LogFormat, LogLevel, PanicBudget};
 use crate::run::Functions;
 use crate::run::room::janitor::{self, Estate};
 use crate::run::room::journal::Journal;
@@ -176,12 +177,32 @@ struct ServeArguments {
     /// Append the log to this file [default: there is none]
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
+    /// The shape of its lines
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// The least serious events in it
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LogLevel,
+    /// Panics within a time after which the host ends, or `off`
+    #[cfg(feature = "fault")]
+    #[arg(long, value_name = "BUDGET", default_value_t, hide = true)]
+    panic_budget: PanicBudget,
     /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
     /// Program to run at the first byte on stdin; its exit code is ours
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
+}
+
+impl ServeArguments {
+    /// The usual one: nothing configures a host inside a job. A test that makes it panic hundreds of times may switch it off.
+    fn panic_budget(&self) -> PanicBudget {
+        #[cfg(feature = "fault")]
+        return self.panic_budget;
+        #[cfg(not(feature = "fault"))]
+        PanicBudget::default()
+    }
 }
 
 /// Removes what hosts that died have left, but for what somebody may still ask about their jobs. Before a host does anything else, and

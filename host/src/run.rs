@@ -40,8 +40,10 @@ use stephost_steps::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clock::Stopwatch;
 use crate::config::Background;
 use crate::logfile::LogWriter;
+use crate::observe::metrics::{self, Ended, StepKind};
 
 pub(crate) use builtin::spec_of_signature;
 pub(crate) use environment::{Environment, name_fault};
@@ -79,6 +81,20 @@ pub(crate) enum StopLevel {
 }
 
 impl StopLevel {
+    /// How a step ends that was interrupted.
+    fn ended(self) -> Ended {
+        match self {
+            StopLevel::Polite {
+                reason: StopReason::Timeout,
+                ..
+            }
+            | StopLevel::Kill {
+                reason: StopReason::Timeout,
+            } => Ended::Timeout,
+            StopLevel::None | StopLevel::Polite { .. } | StopLevel::Kill { .. } => Ended::Cancelled,
+        }
+    }
+
     /// When half the time of a polite stop that was just asked for is over; that of the step itself, if it has one, may end earlier.
     fn half_way(self, own_end: Option<Instant>) -> Option<Instant> {
         let StopLevel::Polite { kill_at, .. } = self else {
@@ -258,7 +274,10 @@ impl JobContext {
             point!("walk.entered", waits);
             self.hide(frame.inputs.values());
             let outputs = match &frame.function.definition.body {
-                Body::Exec(program) => self.exec(&frame, program).await?,
+                Body::Exec(program) => {
+                    self.leaf(frame.name, StepKind::Exec, self.exec(&frame, program))
+                        .await?
+                }
                 Body::Run(composite) => self.composite(&frame, composite).await?,
             };
             self.hide(outputs.values());
@@ -311,7 +330,10 @@ impl JobContext {
         let inputs = evaluate_inputs(step, scope)?;
         let name = step.name.as_str();
         match &step.call {
-            Call::Script(text) => self.script(name, text, scope, &environment).await,
+            Call::Script(text) => {
+                let script = self.script(name, text, scope, &environment);
+                self.leaf(name, StepKind::Builtin, script).await
+            }
             Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
             Call::Function(reference) => match self.resolve(reference, frame.dir, scope)? {
                 fetch::Target::Function(loaded) => {
@@ -340,10 +362,39 @@ impl JobContext {
                     .await
                 }
                 fetch::Target::Builtin(builtin) => {
-                    self.builtin(name, &builtin, inputs, &environment).await
+                    let builtin = self.builtin(name, &builtin, inputs, &environment);
+                    self.leaf(name, StepKind::Builtin, builtin).await
                 }
             },
         }
+    }
+
+    /// Counts and times a step that has none of its own.
+    async fn leaf(
+        &self,
+        step: &str,
+        kind: StepKind,
+        work: impl Future<Output = Result<Outputs, Halt>>,
+    ) -> Result<Outputs, Halt> {
+        let began = Stopwatch::start();
+        let ended = work.await;
+        let took = began.at().since_zero();
+        let how = match &ended {
+            Ok(_) => Ended::Success,
+            Err(Halt {
+                interrupted: true, ..
+            }) => self.stop.borrow().ended(),
+            Err(halt) => Ended::from(&halt.ending),
+        };
+        metrics::step_ended(kind, how, took);
+        tracing::debug!(
+            step.name = step,
+            step.kind = kind.as_str(),
+            step.result = how.as_str(),
+            step.duration_s = took.as_secs_f64(),
+            "a step ended"
+        );
+        ended
     }
 
     /// The line that a runner's users look for.

@@ -5,6 +5,8 @@ mod daemon;
 mod drain;
 mod health;
 mod limits;
+mod log;
+mod metrics;
 mod proxy;
 mod recovery;
 mod serve;

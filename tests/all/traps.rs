@@ -1,7 +1,7 @@
 //! Every way in which a builtin breaks, through the service: its ending, the one line that the job's log gets, what the
 //! operator reads, and a host that runs the same builtin again at once (design D2).
 
-use stephost_tests::{Ended, Host, Kind, Options, PAYLOAD, Points, State, block_on};
+use stephost_tests::{Ended, Host, Kind, PAYLOAD, Points, State, block_on};
 
 /// A way to break.
 struct Row {
@@ -123,10 +123,9 @@ fn every_way_to_break_is_told_to_everybody_in_his_own_words_and_harms_nobody() {
     let points = Points::new();
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
-    let options = Options {
-        arguments: vec!["--log-file".into(), file.clone().into()],
-        ..points.options()
-    };
+    let mut options = points.options();
+    let log_file = ["--log-file".into(), file.clone().into()];
+    options.arguments.extend(log_file);
     block_on(async {
         let host = Host::start(options).await;
         for row in ROWS {

@@ -28,7 +28,8 @@ use super::prepare::Prepared;
 use super::tombstone;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
-use crate::observe::panics::{Incident, Scope};
+use crate::observe::metrics::{Ended, RunningJob};
+use crate::observe::panics::{self, Incident, Scope};
 use crate::run::room::journal::{How, Recorded};
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
@@ -168,7 +169,8 @@ impl Job {
             broken,
             recorded,
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
@@ -257,7 +259,9 @@ struct Session {
     broken: Broken,
     recorded: Arc<Recorded>,
     changed: watch::Sender<()>,
-    settled: bool,
+    zero: Stopwatch,
+    /// Taken when it is settled how the job ended.
+    running: Option<RunningJob>,
 }
 
 impl Session {
@@ -280,8 +284,9 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
-        let how = How::from(&ending);
-        self.settle(how, Life::Done { ending, message }, End::Complete);
+        let written = How::from(&ending);
+        let how = Ended::from(&ending);
+        self.settle(how, &written, Life::Done { ending, message }, End::Complete);
     }
 
     /// Says that the host broke, and under which number the operator's log has it.
@@ -289,15 +294,24 @@ impl Session {
         let incident = incident(&self.broken).unwrap_or_else(Incident::of_this_unwinding);
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
-        let how = tombstone::broken(&incident);
+        let written = tombstone::broken(&incident);
         let incident = incident.to_string();
         let life = Life::Broken(incident.clone());
-        self.settle(how, life, End::Broken(incident));
+        self.settle(Ended::Internal, &written, life, End::Broken(incident));
     }
 
-    fn settle(&mut self, how: How, life: Life, end: End) {
-        self.settled = true;
-        self.recorded.ended(&how);
+    fn settle(&mut self, how: Ended, written: &How, life: Life, end: End) {
+        self.recorded.ended(written);
+        if let Some(running) = self.running.take() {
+            let took = self.zero.at().since_zero();
+            running.ended(how, took);
+            tracing::info!(
+                job.id = %self.view.borrow().id,
+                job.result = how.as_str(),
+                job.duration_s = took.as_secs_f64(),
+                "a job ended"
+            );
+        }
         self.view.send_modify(|view| {
             view.life = life;
             view.ended = Some(clock::wall());
@@ -309,7 +323,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.running.is_some() {
             self.broken();
         }
     }
@@ -340,7 +354,7 @@ enum Happened {
 
 impl Driver {
     fn new(prepared: Prepared, session: Session, asked: mpsc::Receiver<Asked>) -> Driver {
-        let zero = Stopwatch::start();
+        let zero = session.zero;
         Driver {
             entry: prepared.entry,
             context: prepared.context,
@@ -531,7 +545,7 @@ async fn leave(context: Arc<JobContext>, session: &Session) {
     if context.workspace.is_unused() {
         drop(context);
     } else {
-        let removed = tokio::task::spawn_blocking(move || drop(context)).await;
+        let removed = tokio::task::spawn_blocking(panics::carried(move || drop(context))).await;
         if let Err(lost) = removed {
             break_by(&session.broken, &Incident::of_task(lost));
         }
@@ -578,7 +592,8 @@ mod tests {
             broken: watch::Sender::new(None),
             recorded: Recorded::begin(None, &JobId::parse("7").unwrap()),
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (session, reader, seen, dir)
     }

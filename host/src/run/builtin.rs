@@ -24,6 +24,7 @@ use super::scope::StepScope;
 use super::{Environment, Halt, JobContext, Outputs, StopLevel, next_level};
 use crate::clock;
 use crate::logfile::LogWriter;
+use crate::observe::metrics;
 
 /// What a `script:` item calls, and the input that takes its text.
 const SCRIPT: &str = "script";
@@ -316,6 +317,7 @@ impl JobContext {
                 message: text,
                 frames,
             } => {
+                metrics::limited(which);
                 tracing::warn!(
                     error.kind = "step_failure",
                     policy.limit = %which,
@@ -327,9 +329,11 @@ impl JobContext {
                 }
             }
             Guest::Trap(trap) => {
+                metrics::trapped(trap.kind);
                 tracing::error!(
                     error.kind = "internal",
                     wasm.trap = %trap.message,
+                    wasm.trap_kind = trap.kind.as_str(),
                     frames = ?trap.frames,
                     "a builtin trapped"
                 );
@@ -420,6 +424,7 @@ fn denied(denial: &Denial) -> Ending {
 
 /// Writes a refusal into the audit trail.
 pub(super) fn audit(step: &str, denial: &Denial) {
+    metrics::denied(denial);
     tracing::warn!(
         target: "audit",
         {
