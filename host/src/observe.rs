@@ -22,6 +22,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -36,6 +37,8 @@ pub(crate) enum Destination<'a> {
     Nowhere,
     Stderr,
     File(&'a Path),
+    /// Stderr, and nothing but what nobody else tells the person before it: panics, and what the janitor could not do.
+    Person,
 }
 
 /// The operator's log.
@@ -44,6 +47,15 @@ pub(crate) struct OperatorLog<'a> {
     pub(crate) to: Destination<'a>,
     pub(crate) format: LogFormat,
     pub(crate) level: LogLevel,
+}
+
+impl OperatorLog<'_> {
+    /// Of whoever runs steps on a machine of his own.
+    pub(crate) const OF_A_PERSON: OperatorLog<'static> = OperatorLog {
+        to: Destination::Person,
+        format: LogFormat::Text,
+        level: LogLevel::Warn,
+    };
 }
 
 /// What is told of everything that is said.
@@ -64,14 +76,20 @@ pub(crate) fn start(
     let (observing, mut layers) = Observing::new(collector)?;
     match to {
         Destination::Nowhere => {}
-        Destination::Stderr => layers.push(log::layer(io::stderr, format, level)),
+        Destination::Stderr => layers.push(log::layer(io::stderr, format, level.filter())),
+        Destination::Person => {
+            let told = Targets::new()
+                .with_target("stephost::observe::panics", level.filter())
+                .with_target("stephost::run::room::janitor", level.filter());
+            layers.push(log::layer(io::stderr, format, told));
+        }
         Destination::File(path) => {
             let file = OpenOptions::new()
                 .create(true)
                 .append(true)
                 .mode(0o600)
                 .open(path)?;
-            layers.push(log::layer(Mutex::new(file), format, level));
+            layers.push(log::layer(Mutex::new(file), format, level.filter()));
         }
     }
     // Without anybody who listens an event and a span cost nothing.
