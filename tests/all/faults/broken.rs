@@ -128,6 +128,33 @@ fn r2_a_run_that_breaks_before_there_is_a_job_leaves_a_grave_and_nothing_else() 
     });
 }
 
+#[test]
+fn r2_two_panics_that_meet_break_one_job_and_not_the_host() {
+    with_faulty_host(async |host, points, _| {
+        let bystander = host.script("echo ready; read _ < gate");
+        host.gate("gate");
+        let bystander = bystander.start().await;
+        bystander.wait_for("ready").await;
+        // The second one comes out of what clears up behind the first.
+        for second in ["log.end", "log.store"] {
+            let id = format!("broken-twice-{second}");
+            points.arm(second, "panic");
+            points.arm("run.registered", "panic");
+            let job = host.script("true").id(&id);
+            assert_eq!(job.refused().await.code(), Code::Internal, "{second}");
+            assert!(points.release("run.registered"), "{second}");
+            points.release(second);
+            let (code, incident) = refused(host.client().status(&id).await);
+            assert_eq!(code, Code::Internal, "{second}");
+            let followed = refused(host.client().follow(&id, 0).next().await);
+            assert_eq!(followed, (Code::Internal, incident), "{second}");
+            host.client().close(&id).await.unwrap();
+        }
+        host.open_gate("gate").await;
+        bystander.ended().await.succeeds();
+    });
+}
+
 fn file_variable() -> stephost_tests::Variable {
     stephost_tests::Variable {
         key: "FILE".into(),
