@@ -465,9 +465,9 @@ fn refused(error: RunError) -> Failure {
             Failure::cannot_create(error)
         }
         RunError::Refused(RefusedJob::Directory { .. }) => Failure::usage(error),
-        RunError::Refused(RefusedJob::LogLevel { .. } | RefusedJob::Variable(_)) => {
-            Failure::usage(error)
-        }
+        RunError::Refused(
+            RefusedJob::LogLevel { .. } | RefusedJob::Variable(_) | RefusedJob::TooMuchToHide(_),
+        ) => Failure::usage(error),
         RunError::Refused(RefusedJob::Steps(_)) => Failure::bad_input(error),
         RunError::Refused(RefusedJob::Broken(_))
         | RunError::Broken(_)

@@ -148,7 +148,7 @@ impl JobContext {
     ) -> Result<Outputs, Halt> {
         let sandbox = self.functions.sandbox();
         let inputs = checked(spec, inputs)?;
-        self.hide(inputs.values());
+        self.hide(inputs.values())?;
         self.started(step);
         let programs = StepPrograms::new(self, step, environment, grant);
         let call = sandbox::Call {
