@@ -33,6 +33,12 @@ pub enum ClientError {
         /// What the host answered; boxed because it is large.
         status: Box<tonic::Status>,
     },
+    /// The trace cannot be sent.
+    #[error("the {what} of a trace must be printable ASCII")]
+    Trace {
+        /// Which part of it.
+        what: &'static str,
+    },
     /// The host's answer holds nothing for the job that was asked for.
     #[error("the host's answer to Status names no job")]
     NoStatus,
@@ -44,7 +50,7 @@ impl ClientError {
         match self {
             ClientError::Internal(InternalError { status, .. })
             | ClientError::Call { status, .. } => Some(status),
-            ClientError::Connect { .. } | ClientError::NoStatus => None,
+            ClientError::Connect { .. } | ClientError::Trace { .. } | ClientError::NoStatus => None,
         }
     }
 

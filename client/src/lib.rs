@@ -19,6 +19,7 @@ use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CancelRequest, CloseRequest, Job, RunRequest, StatusRequest, Variable as WireVariable,
 };
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
 use error::failed;
@@ -43,6 +44,15 @@ pub struct Variable {
     pub masked: bool,
 }
 
+/// Where in which trace a job belongs (W3C Trace Context). A host leaves out what it does not understand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// `00-TRACE-PARENT-FLAGS`.
+    pub parent: String,
+    /// What tracing systems say to each other; may be empty.
+    pub state: String,
+}
+
 /// A job to run.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -60,6 +70,20 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Time between the polite signal and the kill; the host's default when absent.
     pub grace: Option<Duration>,
+    /// The trace that the job is part of, if it is.
+    pub trace: Option<Trace>,
+}
+
+impl Trace {
+    fn put_into(&self, metadata: &mut MetadataMap) -> Result<(), ClientError> {
+        for (what, text) in [("traceparent", &self.parent), ("tracestate", &self.state)] {
+            if !text.is_empty() {
+                let value = text.parse().map_err(|_| ClientError::Trace { what })?;
+                metadata.insert(what, value);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl From<Request> for RunRequest {
@@ -129,13 +153,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] with the host's reason; the host has kept nothing of the job then.
-    pub async fn run(&self, request: Request) -> Result<(), ClientError> {
-        self.inner
-            .clone()
-            .run(RunRequest::from(request))
-            .await
-            .map_err(failed("Run"))?;
+    /// [`ClientError::Call`] with the host's reason; the host has kept nothing of the job then. [`ClientError::Trace`]
+    /// when nothing was sent.
+    pub async fn run(&self, mut request: Request) -> Result<(), ClientError> {
+        let trace = request.trace.take();
+        let mut call = tonic::Request::new(RunRequest::from(request));
+        if let Some(trace) = trace {
+            trace.put_into(call.metadata_mut())?;
+        }
+        self.inner.clone().run(call).await.map_err(failed("Run"))?;
         Ok(())
     }
 

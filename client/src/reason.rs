@@ -112,7 +112,10 @@ fn of_error(error: &ClientError) -> FailureReason {
         // For another code than `Internal` the runner gives no reason, and its server takes that for this one.
         ClientError::Internal(_) | ClientError::Call { .. } => FailureReason::ScriptFailure,
         ClientError::NoStatus => FailureReason::UnknownFailure,
-        ClientError::Connect { .. } => FailureReason::RunnerSystemFailure,
+        // The host has heard of no job, so no job can have made this up.
+        ClientError::Connect { .. } | ClientError::Trace { .. } => {
+            FailureReason::RunnerSystemFailure
+        }
     }
 }
 

@@ -221,8 +221,9 @@ enum Answers {
     All(Vec<Estate>),
 }
 
-/// The registry of a host whose jobs have these limits and leave `background`, and what is to be closed at its end.
+/// The registry of the host of this id, whose jobs have these limits and leave `background`, and what is to be closed at its end.
 fn jobs(
+    id: &str,
     functions: Functions,
     limits: JobLimits,
     background: Background,
@@ -232,9 +233,8 @@ fn jobs(
     if let Err(error) = stephost_process::hide_memory() {
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
     }
-    let id = room::new_id();
     let wanted = HostCgroup::is_of_use(limits);
-    let made = wanted.then(|| HostCgroup::make(&room::cgroup_name(&id), limits));
+    let made = wanted.then(|| HostCgroup::make(&room::cgroup_name(id), limits));
     let cgroup = match made.transpose() {
         Ok(Some(cgroup)) => {
             tracing::info!(
@@ -265,7 +265,7 @@ fn jobs(
         }
     };
     let cgroup_id = cgroup.as_ref().map(HostCgroup::id);
-    let room = match Room::make(&config::temp_dir(), &id, cgroup_id) {
+    let room = match Room::make(&config::temp_dir(), id, cgroup_id) {
         Ok(room) => Some(Arc::new(room)),
         Err(error) => {
             tracing::warn!(%error, "the host has no directory of its own: should it be killed, what it leaves is not removed");
@@ -274,7 +274,7 @@ fn jobs(
     };
     let surroundings = Surroundings {
         cgroup,
-        mark: Mark::new(&id),
+        mark: Mark::new(id),
     };
     let supervisors = Supervisors::new(surroundings)
         .context("starting the supervisors of native steps")

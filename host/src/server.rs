@@ -97,7 +97,8 @@ impl StepRunner for Service {
 
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<RunResponse>, Status> {
         point!("run.received", waits);
-        let submission = convert::submission(request.into_inner())?;
+        let trace = convert::trace_context(request.metadata());
+        let submission = convert::submission(request.into_inner(), trace)?;
         names_job(&submission.id);
         point!("run.named", waits);
         self.jobs.run(submission).await.map_err(status_code::run)?;

@@ -11,6 +11,7 @@ mod proxy;
 mod recovery;
 mod serve;
 mod socket;
+mod tracing;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

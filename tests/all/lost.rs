@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use rustix::process::Signal;
-use stephost_tests::{ClientError, Host, Kills, Kind, Options, State, block_on, rooms_in};
-use tempfile::TempDir;
-use tonic::Code;
+use stephost_tests::Kills;
 
 /// How many hosts the short form kills.
 const ROUNDS: usize = 6;

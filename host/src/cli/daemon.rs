@@ -26,8 +26,10 @@ use super::{Answers, policy, print};
 use crate::clock;
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
 use crate::jobs::Jobs;
-use crate::observe::{self, Destination, LogFormat, LogLevel, OperatorLog, PanicBudget, metrics};
-use crate::run::Functions;
+use crate::observe::{
+    self, Collector, Destination, LogFormat, LogLevel, OperatorLog, PanicBudget, metrics,
+};
+use crate::run::{Functions, room};
 use crate::server::metrics::{MetricsListenError, MetricsListener};
 use crate::server::{self, Drain};
 
@@ -71,6 +73,9 @@ pub(super) struct DaemonArguments {
     /// Most processes and threads of one job
     #[arg(long, value_name = "COUNT", value_parser = config::processes)]
     job_processes_max: Option<u64>,
+    /// Send traces and the log by OTLP: http://HOST:PORT or unix:///PATH
+    #[arg(long, value_name = "ENDPOINT", value_parser = Collector::parse)]
+    otlp: Option<Collector>,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +113,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         builtins: arguments.builtins,
         job_memory_max: arguments.job_memory_max,
         job_processes_max: arguments.job_processes_max,
+        otlp: arguments.otlp,
     })
     .map_err(Failure::config)?;
     let log = OperatorLog {
@@ -118,7 +124,8 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         format: settings.log_format.value,
         level: settings.log_level.value,
     };
-    observe::start(log, settings.panic_budget.value)
+    let collector = settings.otlp.value.as_ref();
+    let observing = observe::start(log, settings.panic_budget.value, collector)
         .context("opening the log")
         .map_err(Failure::cannot_create)?;
     // It takes variables out of the environment: before there are other threads.
@@ -128,13 +135,20 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         .map_err(Failure::unavailable)?;
     let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
-    let code = runtime.block_on(serving(settings, handed_over, answers));
+    let code = runtime.block_on(async {
+        let host = room::new_id();
+        let sending = observing.send(&host);
+        let code = serving(&host, settings, handed_over, answers).await;
+        sending.finish().await;
+        code
+    });
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
 }
 
 async fn serving(
+    host: &str,
     settings: Settings,
     handed_over: Option<std::os::unix::net::UnixListener>,
     answers: Answers,
@@ -166,7 +180,8 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value, answers)?;
+    let background = settings.background.value;
+    let (jobs, hosting) = super::jobs(host, functions, limits, background, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     metrics::reloaded(clock::wall());
     let mut tasks = vec![
@@ -360,6 +375,7 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         builtins,
         job_memory_max,
         job_processes_max,
+        otlp,
     } = settings;
     let usual = config::default_socket().display().to_string();
     line("socket", path(socket), &usual, &socket.origin);
@@ -393,5 +409,8 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         "no limit",
         &job_processes_max.origin,
     );
+    let collector = otlp.value.as_ref();
+    let collector = collector.map(|collector| format!("{:?}", collector.as_str()));
+    line("otlp", collector, "nobody", &otlp.origin);
     text
 }

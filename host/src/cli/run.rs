@@ -38,7 +38,7 @@ use super::visible::visible;
 use super::{Answers, policy, print};
 use crate::config;
 use crate::jobs::{RefusedJob, RunError, Submission, Variable, Work};
-use crate::run::{Entry, Functions, LocalFiles, name_fault};
+use crate::run::{Entry, Functions, LocalFiles, name_fault, room};
 use engine::{Ended, Stops};
 use screen::Screen;
 use source::Source;
@@ -351,7 +351,8 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
     let (limits, background) = (JobLimits::default(), config::Background::Keep);
-    let (jobs, hosting) = super::jobs(functions, limits, background, Answers::Own)?;
+    let (jobs, hosting) =
+        super::jobs(&room::new_id(), functions, limits, background, Answers::Own)?;
     let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;
@@ -441,6 +442,7 @@ fn submission(
             .collect(),
         timeout: settings.timeout,
         grace: Some(settings.grace),
+        trace: None,
         watcher: None,
     })
 }

@@ -24,7 +24,7 @@ use super::exit::{self, Failure};
 use super::{Answers, ServeArguments, policy};
 use crate::config;
 use crate::observe::{self, Destination, OperatorLog, budget};
-use crate::run::Functions;
+use crate::run::{Functions, room};
 use crate::server::listen::ListenError;
 use crate::server::{self, Drain, listen};
 
@@ -46,7 +46,8 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
         format: arguments.log_format,
         level: arguments.log_level,
     };
-    observe::start(log, arguments.panic_budget())
+    // No collector: nothing here is configured (design D11).
+    observe::start(log, arguments.panic_budget(), None)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
     let answers = Answers::All(super::tidy_up());
@@ -100,7 +101,7 @@ async fn serving(arguments: ServeArguments, answers: Answers) -> Result<u8, Fail
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
     let (limits, background) = (JobLimits::default(), config::Background::Keep);
-    let (jobs, hosting) = super::jobs(functions, limits, background, answers)?;
+    let (jobs, hosting) = super::jobs(&room::new_id(), functions, limits, background, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")

@@ -17,7 +17,7 @@ use stephost_process::JobLimits;
 use toml::Spanned;
 
 use super::companion::read_regular;
-use crate::observe::{LogFormat, LogLevel, PanicBudget};
+use crate::observe::{Collector, LogFormat, LogLevel, PanicBudget};
 
 pub(crate) use value::{Background, MetricsAddress, duration, memory, processes, word_of};
 
@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) job_memory_max: Setting<Option<u64>>,
     /// Processes and threads that one job may have at a time.
     pub(crate) job_processes_max: Setting<Option<u64>>,
+    /// Who gets traces and the log besides.
+    pub(crate) otlp: Setting<Option<Collector>>,
 }
 
 /// One value, and whose word it is.
@@ -105,6 +107,7 @@ pub(crate) struct Flags {
     pub(crate) builtins: Option<PathBuf>,
     pub(crate) job_memory_max: Option<u64>,
     pub(crate) job_processes_max: Option<u64>,
+    pub(crate) otlp: Option<Collector>,
 }
 
 /// Why there are no settings.
@@ -146,6 +149,7 @@ struct File {
     builtins: Option<Spanned<PathBuf>>,
     job_memory_max: Option<Spanned<String>>,
     job_processes_max: Option<Spanned<u64>>,
+    otlp: Option<Spanned<String>>,
 }
 
 /// The settings that flags and files make together.
@@ -216,6 +220,7 @@ impl Default for Settings {
             builtins: setting(None),
             job_memory_max: setting(None),
             job_processes_max: setting(None),
+            otlp: setting(None),
         }
     }
 }
@@ -268,7 +273,10 @@ impl Settings {
             &mut self.job_processes_max,
             file.job_processes_max,
             |count| value::enough_processes(count).map(Some),
-        )
+        )?;
+        source.put(&mut self.otlp, file.otlp, |text| {
+            Collector::parse(text).map(Some)
+        })
     }
 
     /// What the programs of one job may use together.
@@ -301,6 +309,7 @@ impl Settings {
             &mut self.job_processes_max,
             flags.job_processes_max.map(Some),
         );
+        put(&mut self.otlp, flags.otlp.map(Some));
     }
 }
 
@@ -474,6 +483,7 @@ mod tests {
                 "0.toml:1:21: a job needs at least one process",
             ),
             ("job-processes-max = -1", "0.toml:1:21: invalid value"),
+            ("otlp = \"localhost:4317\"", "0.toml:1:8: use http://"),
             (
                 "job-processes-max = 5000000",
                 "0.toml:1:21: a machine has at most",

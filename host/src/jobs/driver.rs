@@ -23,6 +23,7 @@ use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::prepare::Prepared;
 use super::tombstone;
@@ -30,6 +31,7 @@ use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
 use crate::observe::metrics::{Ended, RunningJob};
 use crate::observe::panics::{self, Incident, Scope};
+use crate::observe::spans;
 use crate::run::room::journal::{How, Recorded};
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
@@ -164,6 +166,7 @@ impl Job {
             recorded: Arc::clone(&recorded),
         };
         let session = Session {
+            span: spans::job(&prepared.id, prepared.context.trace.as_ref()),
             view,
             log: Arc::clone(&prepared.writer),
             broken,
@@ -255,6 +258,8 @@ impl Job {
 
 /// What must be said about a job however its driver ends.
 struct Session {
+    /// The job's own.
+    span: Span,
     view: watch::Sender<JobView>,
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
@@ -315,6 +320,7 @@ impl Session {
                 "a job ended"
             );
         }
+        spans::job_ended(&self.span, how);
         self.view.send_modify(|view| {
             view.life = life;
             view.ended = Some(clock::wall());
@@ -380,7 +386,8 @@ impl Driver {
     /// Starts the task that sees the job to its end.
     pub(super) fn start(self) {
         // The session's drop is what makes this task safe to lose.
-        tokio::spawn(self.drive());
+        let span = self.session.span.clone();
+        tokio::spawn(self.drive().instrument(span));
     }
 
     async fn drive(mut self) {
@@ -471,7 +478,8 @@ impl Driver {
         let context = Arc::clone(&self.context);
         let entry = Arc::clone(&self.entry);
         let walk = async move { context.run(&entry).await };
-        self.walk.spawn(self.scope("walk").around(walk));
+        let walk = self.scope("walk").around(walk);
+        self.walk.spawn(walk.in_current_span());
     }
 
     /// Waits for what happens next, and when it did.
@@ -553,7 +561,9 @@ async fn leave(context: Arc<JobContext>, session: &Session) {
     if context.workspace.is_unused() {
         drop(context);
     } else {
-        let removed = tokio::task::spawn_blocking(panics::carried(move || drop(context))).await;
+        let span = Span::current();
+        let dropped = panics::carried(move || span.in_scope(|| drop(context)));
+        let removed = tokio::task::spawn_blocking(dropped).await;
         if let Err(lost) = removed {
             break_by(&session.broken, &Incident::of_task(lost));
         }
@@ -595,6 +605,7 @@ mod tests {
         let seen = view.subscribe();
         let changed = watch::Sender::new(());
         let session = Session {
+            span: Span::none(),
             view,
             log,
             broken: watch::Sender::new(None),

@@ -255,6 +255,7 @@ fn tell(
         stephost_panics_total = total,
         "the host panicked"
     );
+    super::spans::panicked(incident);
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {

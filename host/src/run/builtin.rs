@@ -16,6 +16,7 @@ use stephost_policy::{Denial, Grant};
 use stephost_sandbox as sandbox;
 use stephost_steps::{Name, Outputs as DeclaredOutputs, Parameter, Spec, ValueType};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::environment::name_fault;
 use super::functions::NoGrant;
@@ -24,7 +25,7 @@ use super::scope::StepScope;
 use super::{Environment, Halt, JobContext, Outputs, StopLevel, next_level};
 use crate::clock;
 use crate::logfile::LogWriter;
-use crate::observe::metrics;
+use crate::observe::{metrics, spans};
 
 /// What a `script:` item calls, and the input that takes its text.
 const SCRIPT: &str = "script";
@@ -64,6 +65,7 @@ impl JobContext {
         })?;
         files.check()?;
         let builtin = self.functions.find(SCRIPT)?;
+        spans::calls(&format_args!("builtin://{SCRIPT}"));
         let grant = self.grant(step, &builtin)?;
         let mut spec = self.spec_of(&builtin).await?;
         // An item declares nothing, so its text may hold what is sensitive, and is as sensitive as that.
@@ -84,6 +86,7 @@ impl JobContext {
         inputs: BTreeMap<Name, Value>,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
+        spans::calls(&format_args!("builtin://{}", builtin.name()));
         let grant = self.grant(step, builtin)?;
         point!("guest.granted", waits, fails: Err(super::injected()));
         let spec = self.spec_of(builtin).await?;
@@ -150,21 +153,25 @@ impl JobContext {
         let inputs = checked(spec, inputs)?;
         self.hide(inputs.values())?;
         self.started(step);
-        let programs = StepPrograms::new(self, step, environment, grant);
+        // Before the guest's own span is entered: what it sees is the step's place in the trace.
+        let seen = self.traced(environment);
+        let programs = StepPrograms::new(self, step, &seen, grant);
         let call = sandbox::Call {
             arguments: inputs
                 .iter()
                 .map(|(name, value)| (name.to_string(), sandbox::Value::from(value.to_json())))
                 .collect(),
-            context: self.guest_context(environment, grant),
+            context: self.guest_context(&seen, grant),
             log: Arc::new(GuestOutput(Arc::clone(&self.log))),
             limits: grant.limits.clone(),
             programs: Some(programs.capability()),
         };
         point!("guest.called", waits);
         let (levels, level) = watch::channel(sandbox::StopLevel::None);
+        let span = spans::guest(builtin.name());
         let ending = {
-            let mut guest = std::pin::pin!(sandbox.run(builtin, call, sandbox::Stop(level)));
+            let guest = sandbox.run(builtin, call, sandbox::Stop(level));
+            let mut guest = std::pin::pin!(guest.instrument(span.clone()));
             tokio::select! {
                 ending = &mut guest => ending,
                 () = self.pass_stops_to_guest(&levels, &programs) => guest.await,
@@ -179,7 +186,9 @@ impl JobContext {
         }
         point!("guest.ended", waits);
         self.log.flush();
-        let (outputs, exports) = self.ending(ending, told)?;
+        let ended = self.ending(ending, told);
+        spans::guest_ended(&span, self.how(&ended));
+        let (outputs, exports) = ended?;
         let exports = exported(exports)?;
         // All or none: a step that failed has exported nothing.
         for name in exports.keys() {

@@ -47,17 +47,24 @@ impl Place {
 
     pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);
+        let dir = path.parent().expect("it is below the place");
+        std::fs::create_dir_all(dir).expect("a directory can be made");
         std::fs::write(&path, content).expect("a file can be written");
         path
     }
 
     pub(super) fn serve(&self, arguments: &[&str]) -> Running {
+        self.serve_with(arguments, &[])
+    }
+
+    pub(super) fn serve_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Running {
         let arguments: Vec<&str> = [&["serve"], arguments].concat();
         let notify = self.path("notify");
         let mut env = vec![("NOTIFY_SOCKET", text(&notify))];
         if let Some((name, points)) = &self.points {
             env.push((*name, text(points)));
         }
+        env.extend(more);
         start(&self.dir, &arguments, &env)
     }
 
@@ -292,6 +299,7 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
         # builtins = (that of the program)  # default
         # job-memory-max = (no limit)  # default
         job-processes-max = 200  # "config.toml" line 4
+        # otlp = (nobody)  # default
     "#]]
     .assert_eq(&shown(&["--origin"]).await);
     let plain = shown(&[]).await;

@@ -103,7 +103,7 @@ fn a_log_of_json_has_an_object_a_line_and_these_fields() {
         let target = word("target");
         // What libraries have to say is theirs to name.
         if target == "audit" || target.starts_with("stephost") {
-            let usual = ["timestamp", "level", "target", "message"];
+            let usual = ["timestamp", "level", "target", "message", "spans"];
             let own = event.keys().filter(|key| !usual.contains(&key.as_str()));
             let told = fields.entry(word("message").to_owned()).or_default();
             told.extend(own.cloned());
