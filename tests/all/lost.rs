@@ -1,4 +1,4 @@
-//! A host dies, and the next one answers for its jobs (docs/operating.md, "When the host dies").
+//! A host dies, and the next one answers for its jobs (docs/operating.md, "After a crash").
 
 use std::path::PathBuf;
 

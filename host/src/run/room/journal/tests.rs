@@ -1,3 +1,5 @@
+//! What a journal says after every kind of death and damage.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::fs::{CWD, openat};
