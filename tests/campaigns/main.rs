@@ -85,7 +85,7 @@ fn main() -> ExitCode {
         .expect("a runtime can be made");
     let report: Report = runtime.block_on(async {
         match wish.name {
-            "hostile" => hostile::run(seed, wish.size).await,
+            "hostile" => hostile::run(seed, wish.size, hostile::ANSWER_MAX).await,
             "kills" => kills::run(seed, wish.size, zoo()).await,
             "panics" => panics::run(seed, wish.size, Exactness::FULL).await,
             unknown => unreachable!("{unknown} is no campaign"),
