@@ -10,6 +10,7 @@ mod containment;
 mod dataflow;
 mod doctor;
 mod expressions;
+mod failures;
 mod faults;
 mod hostile;
 mod hosting;
