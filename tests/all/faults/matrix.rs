@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use stephost_tests::wire::RunRequest;
 use stephost_tests::{
-    Client, ClientError, Host, Kind, MARKER, PAYLOAD, Points, State, block_on, compiled_points,
-    program,
+    Client, ClientError, EXPORTING, Host, Kind, MARKER, PAYLOAD, Points, State, block_on,
+    compiled_points, program,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -490,48 +490,13 @@ fn says_nothing(text: &str) {
     }
 }
 
-/// What a host holds at a moment.
-#[derive(Debug)]
-struct Held {
-    descriptors: usize,
-    threads: usize,
-    tasks: usize,
-    processes: usize,
-}
-
-async fn held(world: &World<'_>) -> Held {
-    let count = |what: &str| {
-        let dir = format!("/proc/{}/{what}", world.host.pid().as_raw_nonzero());
-        // The host hides its memory, and with it this list from ordinary users; then there is nothing to compare.
-        std::fs::read_dir(dir).map_or(0, Iterator::count)
-    };
-    world.points.arm("rpc.Check.call", "count");
-    let of = Of {
-        run: RunRequest::default(),
-        ends: true,
-    };
-    call(&world.channel, "Check", &of)
-        .await
-        .expect("the host answers");
-    world.points.release("rpc.Check.call");
-    Held {
-        descriptors: count("fd"),
-        threads: count("task"),
-        tasks: world.points.counted_tasks(),
-        processes: world.host.survivors().len(),
-    }
-}
-
 /// Runs every `of`th case, from the `first`, beside a job that nobody may harm.
 fn run_part(first: usize, of: usize) {
     block_on(async {
         let points = Points::new();
         let log = tempfile::NamedTempFile::new().expect("a file can be made");
-        let mut options = points.options();
-        let log_file = ["--log-file".into(), log.path().into()];
-        options.arguments.extend(log_file);
-        let host = Host::start(options).await;
-        host.file("native/func.yml", NATIVE);
+        let host = Host::start(points.options().with_log(log.path())).await;
+        host.file("native/func.yml", EXPORTING);
         let world = World {
             host: &host,
             points: &points,
@@ -555,7 +520,7 @@ fn run_part(first: usize, of: usize) {
                 Ok::<_, ClientError>(log)
             }
         });
-        let before = held(&world).await;
+        let before = host.held(&points, &world.channel).await;
         let all = cases(&compiled_points().await);
         let part = all.iter().enumerate().skip(first).step_by(of);
         let mut failed = Vec::new();
@@ -602,13 +567,8 @@ fn run_part(first: usize, of: usize) {
         bystander.ended().await.succeeds();
         bystander.close().await;
         host.nothing_left().await;
-        let after = held(&world).await;
-        for (what, before, after) in [
-            ("descriptors", before.descriptors, after.descriptors),
-            ("threads", before.threads, after.threads),
-            ("tasks", before.tasks, after.tasks),
-            ("processes", before.processes, after.processes),
-        ] {
+        let after = host.held(&points, &world.channel).await;
+        for ((what, before), (_, after)) in before.rows().into_iter().zip(after.rows()) {
             assert!(
                 after <= before + SLACK,
                 "{what}: {before} before, {after} after all cases"
@@ -617,22 +577,6 @@ fn run_part(first: usize, of: usize) {
         host.finish().await;
     });
 }
-
-/// A native step that leaves an output and an export.
-const NATIVE: &str = r#"spec: {outputs: {said: {type: string}}}
----
-exec:
-  command:
-  - sh
-  - -c
-  - |
-    echo native
-    echo '{"name": "said", "value": "yes"}' > "$1"
-    echo '{"name": "A", "value": "b"}' > "$2"
-  - sh
-  - ${{ output_file }}
-  - ${{ export_file }}
-"#;
 
 #[test]
 fn r1_every_point_and_every_call_first_third() {
