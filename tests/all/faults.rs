@@ -2,8 +2,9 @@
 //! the table of broken sessions, by which these tests are named R1 to R4 and A1 to A5).
 //!
 //! [`matrix`] arms every point of the host with every action; [`broken`] tells what a broken job is, in sentences.
-//! [`calls`] knows how to make every call of the service.
+//! [`mod@cases`] lists what the matrix does, [`calls`] knows how to make every call of the service, with each client.
 
 mod broken;
 mod calls;
+mod cases;
 mod matrix;

@@ -58,13 +58,11 @@ class Driver:
     def follow(self, number, running, follow, enough):
         try:
             follow(number, running, enough)
-            end = {"code": 0, "text": "", "details": 0}
-        except grpc.RpcError as error:
-            end = ended(error)
-        except grpc.FutureCancelledError:
-            end = ended(running)
+            last = end(0, "", b"")
+        except (grpc.RpcError, grpc.FutureCancelledError):
+            last = ended(running)
         self.calls.pop(number, None)
-        self.tell({"call": number, "end": end})
+        self.tell({"call": number, "end": last})
 
     def unary(self, number, running, _enough):
         self.answered(number, running.result())
@@ -84,8 +82,12 @@ class Driver:
 def ended(call):
     """The end of a call, as grpcio tells it."""
     trailers = call.trailing_metadata() or ()
-    details = sum(key == "grpc-status-details-bin" for key, _ in trailers)
-    return {"code": call.code().value[0], "text": call.details() or "", "details": details}
+    details = [value for key, value in trailers if key == "grpc-status-details-bin"]
+    return end(call.code().value[0], call.details() or "", b"".join(details))
+
+
+def end(code, text, details):
+    return {"code": code, "text": text, "details": base64.b64encode(details).decode()}
 
 
 def main():

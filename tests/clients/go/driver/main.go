@@ -38,7 +38,7 @@ type command struct {
 	// TimeoutMs is the deadline of the call, of which 0 is none.
 	TimeoutMs int64 `json:"timeout_ms"`
 	// Enough is the number of answers after which a stream is given up, of which 0 is all of them.
-	Enough int `json:"enough"`
+	Enough int  `json:"enough"`
 	Cancel bool `json:"cancel"`
 }
 
@@ -50,9 +50,10 @@ type event struct {
 }
 
 type end struct {
-	Code    uint32 `json:"code"`
-	Text    string `json:"text"`
-	Details int    `json:"details"`
+	Code uint32 `json:"code"`
+	Text string `json:"text"`
+	// Details is what came beside code and text, as bytes, of which there are none usually.
+	Details []byte `json:"details"`
 }
 
 type driver struct {
@@ -103,13 +104,20 @@ func drive() error {
 			ended := status.Convert(d.call(ctx, c))
 			d.calls.Delete(c.Call)
 			cancel()
-			d.tell(event{Call: c.Call, End: &end{
-				Code:    uint32(ended.Code()),
-				Text:    ended.Message(),
-				Details: len(ended.Proto().GetDetails()),
-			}})
+			d.tell(event{Call: c.Call, End: &end{uint32(ended.Code()), ended.Message(), details(ended)}})
 		}()
 	}
+}
+
+func details(of *status.Status) []byte {
+	if len(of.Proto().GetDetails()) == 0 {
+		return nil
+	}
+	bytes, err := proto.Marshal(of.Proto())
+	if err != nil {
+		panic(err) // it came from bytes
+	}
+	return bytes
 }
 
 // within makes a context with a deadline, or with none, of which the host is told nothing then.
