@@ -5,6 +5,7 @@ mod author;
 mod background;
 mod builtins;
 mod check;
+mod clients;
 mod containment;
 mod dataflow;
 mod doctor;
