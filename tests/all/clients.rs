@@ -1,13 +1,14 @@
 //! The host as clients in other languages see it, by the libraries that runners and scripts use: grpc-go and grpcio.
 //!
 //! [`conformance`] makes every call with each of them, [`differences`] has the one table of what libraries do differently,
-//! [`page`] holds docs/clients.md to all of that. When the host breaks is told by [`faults`](super::faults), with the same
+//! [`page`] and [`codes`] hold docs/clients.md to all of that. When the host breaks is told by [`faults`](super::faults), with the same
 //! clients. Without a client that was prepared its tests are skipped aloud.
 
+mod codes;
 mod conformance;
 mod differences;
 mod example;
-//mod page;
+mod page;
 
 use prost::Message;
 use stephost_tests::wire::{

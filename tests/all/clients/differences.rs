@@ -54,8 +54,17 @@ pub(super) const OWN_DEADLINE: Difference = Difference {
     why: "tonic's deadline is for the beginning of a stream; `tokio::time::timeout` is for the rest",
 };
 
+pub(super) const NO_AUTHORITY: Difference = Difference {
+    what: "no authority is given",
+    tonic: Code::Ok,
+    grpc_go: Code::Ok,
+    grpcio: Code::Internal,
+    why: "grpcio sends the path of the socket, the others send `localhost`; no server can take a path for a name",
+};
+
 /// All of them.
-pub(super) const DIFFERENCES: [Difference; 3] = [LONG_TEXT, BROKEN_CONNECTION, OWN_DEADLINE];
+pub(super) const DIFFERENCES: [Difference; 4] =
+    [NO_AUTHORITY, BROKEN_CONNECTION, OWN_DEADLINE, LONG_TEXT];
 
 impl Difference {
     fn is(&self, language: Language, found: &Result<(), Status>) {
@@ -63,11 +72,11 @@ impl Difference {
             Language::Go => self.grpc_go,
             Language::Python => self.grpcio,
         };
-        assert_eq!(code(found), expected, "{}: {found:?}", self.what);
+        assert_eq!(code_of(found), expected, "{}: {found:?}", self.what);
     }
 }
 
-fn code(ended: &Result<(), Status>) -> Code {
+fn code_of(ended: &Result<(), Status>) -> Code {
     ended.as_ref().map_or_else(Status::code, |()| Code::Ok)
 }
 
@@ -85,6 +94,41 @@ async fn connected(socket: &Path) -> StepRunnerClient<Channel> {
 
 fn directory() -> TempDir {
     TempDir::with_prefix_in("sh", "/tmp").expect("a directory can be made")
+}
+
+#[test]
+fn a_client_of_grpcio_that_names_no_authority_is_refused_by_its_own_connection() {
+    const PROGRAM: &str = "\
+import grpc, step_runner_pb2 as wire, step_runner_pb2_grpc as services, sys
+with grpc.insecure_channel('unix:' + sys.argv[1]) as channel:
+    try:
+        services.StepRunnerStub(channel).Status(wire.StatusRequest())
+    except grpc.RpcError as error:
+        print(error.code().value[0])
+";
+    let Some(python) = Language::Python.prepared() else {
+        return;
+    };
+    with_host(Options::default(), async |host: &Host| {
+        let told = tokio::process::Command::new(python)
+            .args(["-c", PROGRAM])
+            .arg(host.socket())
+            .env_clear()
+            .output()
+            .await
+            .expect("what was prepared starts");
+        let code = String::from_utf8_lossy(&told.stdout);
+        let code = code.trim().parse().expect("the code of an error");
+        assert_eq!(Code::from_i32(code), NO_AUTHORITY.grpcio);
+        // The others name none in any test: the calls of all of them are its test.
+        let mut ours = connected(host.socket()).await;
+        let ours = ours.status(StatusRequest::default()).await.map(drop);
+        assert_eq!(code_of(&ours), NO_AUTHORITY.tonic);
+        if Language::Go.prepared().is_some() {
+            let client = Foreign::connect(Language::Go, host);
+            NO_AUTHORITY.is(Language::Go, &client.status("").await.map(drop));
+        }
+    });
 }
 
 /// A host of another make, which tells more than clients can take.
@@ -134,7 +178,7 @@ fn a_text_that_is_longer_than_any_of_ours_reaches_some_clients_only() {
         let server = tokio::spawn(server);
         let request = StatusRequest { id: "it".into() };
         let ours = connected(&socket).await.status(request).await.map(drop);
-        assert_eq!(code(&ours), LONG_TEXT.tonic, "{ours:?}");
+        assert_eq!(code_of(&ours), LONG_TEXT.tonic, "{ours:?}");
         for language in prepared() {
             let client = Foreign {
                 driver: Driver::start(language, &socket),
@@ -215,7 +259,7 @@ fn a_log_goes_on_from_its_offset_when_the_connection_has_broken() {
             let (log, told) = followed_twice(language, &socket, job.id()).await;
             match language {
                 Some(language) => BROKEN_CONNECTION.is(language, &told),
-                None => assert_eq!(code(&told), BROKEN_CONNECTION.tonic, "{told:?}"),
+                None => assert_eq!(code_of(&told), BROKEN_CONNECTION.tonic, "{told:?}"),
             }
             assert!(log == whole, "{language:?}: every byte, and none twice");
             carrier.abort();
@@ -257,6 +301,6 @@ fn a_deadline_of_the_callers_own_ends_what_its_library_says() {
             host.open_gate("gate").await;
         };
         let (ours, ()) = tokio::join!(followed, opened);
-        assert_eq!(code(&ours), OWN_DEADLINE.tonic, "{ours:?}");
+        assert_eq!(code_of(&ours), OWN_DEADLINE.tonic, "{ours:?}");
     });
 }
