@@ -4,6 +4,7 @@
 //! [`page`] and [`codes`] hold docs/clients.md to all of that. When the host breaks is told by [`faults`](super::faults), with the same
 //! clients. Without a client that was prepared its tests are skipped aloud.
 
+mod carrier;
 mod codes;
 mod conformance;
 mod differences;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use prost::Message as _;
 use rustix::process::Signal;
+use stephost_tests::wire::CloseRequest;
 use stephost_tests::{Call, Kind, State, text_of};
 use tonic::Code;
 use tonic_health::ServingStatus;
@@ -24,7 +25,7 @@ const TEXT_BYTES_MAX: usize = 512;
 client_test!(
     a_job_is_run_followed_from_anywhere_asked_about_and_closed,
     |host, client| {
-        let job = host.script("echo one; echo two >&2; printf three; exit 3");
+        let job = host.script("echo one; echo two; printf three; exit 3");
         client
             .run(job.id("it").request())
             .await
@@ -243,6 +244,37 @@ client_test!(a_callers_own_deadline_is_not_the_jobs, |host, client| {
     assert!([log, rest].concat() == job.log().await);
     assert_eq!(client.status_of(job.id()).await.state, State::Success);
 });
+
+client_test!(
+    a_close_whose_caller_does_not_wait_is_done_all_the_same,
+    |host, client| {
+        let job = host.script("trap '' TERM; echo ready; while :; do sleep 1; done");
+        let job = job.grace_ms(1500).start().await;
+        job.wait_for("ready").await;
+        let close = Call {
+            method: format!("{SERVICE}/Close"),
+            request: CloseRequest {
+                id: job.id().to_owned(),
+            }
+            .encode_to_vec(),
+            timeout: Some(Duration::from_millis(200)),
+            ..Call::default()
+        };
+        let ended = client.driver.begin(&close).await.ended().await.1;
+        let status = ended.expect_err("the grace is longer");
+        assert_eq!(
+            status.code(),
+            Code::DeadlineExceeded,
+            "{}",
+            status.message()
+        );
+        // Who asks again waits for the end.
+        client.close(job.id()).await.expect("it is closed");
+        let status = client.status(job.id()).await.expect_err("the id is free");
+        assert_eq!(status.code(), Code::NotFound);
+        host.nothing_left().await;
+    }
+);
 
 client_test!(
     many_followers_on_one_connection_leave_room_for_calls,

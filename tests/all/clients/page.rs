@@ -4,11 +4,14 @@ use std::path::Path;
 use std::process::Stdio;
 
 use stephost_client::reason::failure_reason;
-use stephost_tests::{Host, JobStatus, Kind, Language, State, block_on, blocks, text_of};
+use stephost_tests::{
+    Host, JobStatus, Kind, Language, Options, Points, State, block_on, blocks, text_of, with_host,
+};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tonic::Code;
 
+use super::carrier::Carrier;
 use super::differences::DIFFERENCES;
 use super::example;
 
@@ -106,21 +109,7 @@ fn the_programs_of_the_page_are_those_that_run() {
     assert!(rust.ends_with(shown("rust")) && shown("rust").starts_with("use std"));
 }
 
-/// Runs an example against a host of its own, and looks at what it printed.
-fn prints(language: &str, command: impl AsyncFnOnce(&Host) -> Command) {
-    block_on(async {
-        let host = Host::start(stephost_tests::Options::default()).await;
-        let mut command = command(&host).await;
-        let done = command.stdin(Stdio::null()).stderr(Stdio::inherit());
-        let done = done.output().await.expect("the example starts");
-        assert!(done.status.success(), "{}", done.status);
-        says(language, &done.stdout);
-        assert_eq!(host.client().list().await.expect("a list"), [], "it closed");
-        host.finish().await;
-    });
-}
-
-/// The log of the job, and the ending that the page shows.
+/// The log of the job of an example, and the ending that the page shows.
 fn says(language: &str, printed: &[u8]) {
     let [ending] = blocks(PAGE, "text")[..] else {
         panic!("the page shows one text");
@@ -131,19 +120,79 @@ fn says(language: &str, printed: &[u8]) {
     assert_eq!(text_of(log), expected);
 }
 
-#[test]
-fn the_example_in_go_runs() {
-    if Language::Go.prepared().is_some() {
-        prints("go", async |host| {
-            let mut command = Language::Go.program("example");
-            command.arg(host.socket());
-            command
-        });
-    }
+/// What a program prints that has to succeed.
+async fn printed(mut command: Command) -> Vec<u8> {
+    let done = command.stderr(Stdio::inherit()).output().await;
+    let done = done.expect("what was prepared starts");
+    assert!(done.status.success(), "{}", done.status);
+    done.stdout
+}
+
+/// Runs an example to its end: that of a language, or else ours.
+async fn runs(language: Option<Language>, socket: &Path) {
+    let Some(language) = language else {
+        let said = example::run(socket, "example").await;
+        let said = said.expect("the host answers");
+        // The same but for the words of our own types.
+        let said = said.replace("Failure, script_failure: ", "failure, step_failure: ");
+        return says("rust", said.as_bytes());
+    };
+    let mut command = language.program("example");
+    command.arg(socket);
+    let name = format!("{language:?}").to_lowercase();
+    says(&name, &printed(command).await);
+}
+
+/// Ours, and every other whose client was prepared.
+fn languages() -> impl Iterator<Item = Option<Language>> {
+    let all = Language::ALL.into_iter();
+    let prepared = all.filter(|language| language.prepared().is_some());
+    prepared.map(Some).chain([None])
 }
 
 #[test]
-fn the_commands_and_the_example_in_python_run() {
+fn every_example_runs_and_prints_what_is_shown() {
+    with_host(Options::default(), async |host: &Host| {
+        for language in languages() {
+            runs(language, host.socket()).await;
+            let left = host.client().list().await.expect("a list");
+            assert_eq!(left, [], "{language:?}: it closes its job");
+        }
+    });
+}
+
+#[test]
+fn every_example_goes_on_where_its_connection_has_broken() {
+    block_on(async {
+        let points = Points::new();
+        let host = Host::start(points.options()).await;
+        let dir = TempDir::with_prefix_in("sh", "/tmp").expect("a directory can be made");
+        for language in languages() {
+            // Before the first byte of the log, and between the last one and its end.
+            for stage in ["frame", "trailers"] {
+                let point = format!("rpc.FollowLogs.{stage}");
+                let socket = dir.path().join(format!("{stage}-{language:?}"));
+                let (breaks, broken) = tokio::sync::oneshot::channel();
+                let broken = async {
+                    let _ = broken.await;
+                };
+                let mut carrier = Carrier::start(&socket, host.socket(), u64::MAX, broken);
+                points.arm(&point, "hold");
+                let breaking = async {
+                    points.fired(&point).await;
+                    breaks.send(()).expect("it is carried");
+                    carrier.first_is_over().await;
+                    points.release(&point);
+                };
+                tokio::join!(runs(language, &socket), breaking);
+            }
+        }
+        host.finish().await;
+    });
+}
+
+#[test]
+fn the_commands_for_python_generate_what_its_example_imports() {
     let Some(python) = Language::Python.prepared() else {
         return;
     };
@@ -158,31 +207,19 @@ fn the_commands_and_the_example_in_python_run() {
         panic!("two blocks of commands");
     };
     assert_eq!(of_the_gate, "cargo xtask clients\n");
-    prints("python", async |host| {
-        let mut command = Command::new("sh");
+    with_host(Options::default(), async |host: &Host| {
         let programs = python.parent().expect("it lies in a directory");
+        let mut command = Command::new("sh");
         command
             .args(["-eu", "-c", commands])
             .current_dir(place.path())
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
-            .env("SOCKET", host.socket());
-        command
+            .env("SOCKET", host.socket())
+            .stdin(Stdio::null());
+        says("python", &printed(command).await);
     });
-}
-
-#[test]
-fn the_example_in_rust_runs() {
-    stephost_tests::with_host(stephost_tests::Options::default(), async |host: &Host| {
-        let said = example::run(host.socket(), "example").await;
-        let said = said.expect("the host answers");
-        let (log, ending) = said.split_at(said.find("Failure").expect("it failed"));
-        assert_eq!(
-            text_of(log.as_bytes()),
-            "Running step name=greet\nhello from rust\n"
-        );
-        let shown = blocks(PAGE, "text")[0];
-        let (_, message) = shown.split_once(": ").expect("a kind and a message");
-        assert_eq!(ending, format!("Failure, script_failure: {message}"));
-    });
+    for generated in ["step_runner_pb2.py", "step_runner_pb2_grpc.py"] {
+        assert!(place.path().join(generated).is_file(), "{generated}");
+    }
 }
