@@ -13,7 +13,7 @@ use super::page::{rows, spelled};
 /// Who asks for the codes of the page.
 enum Asks<'a> {
     Ours(&'a Host),
-    Foreign(Foreign),
+    Foreign(Box<Foreign>),
 }
 
 impl Asks<'_> {
@@ -129,7 +129,7 @@ fn the_codes_are_as_seen_by(language: Option<Language>) {
             let host = Host::start(points.options()).await;
             let asks = match language {
                 None => Asks::Ours(&host),
-                Some(language) => Asks::Foreign(Foreign::connect(language, &host)),
+                Some(language) => Asks::Foreign(Box::new(Foreign::connect(language, &host))),
             };
             if let Asks::Foreign(client) = &asks {
                 // Connected before anything happens to the host, as ours is.
