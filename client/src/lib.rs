@@ -18,6 +18,7 @@ use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CancelRequest, CloseRequest, Job, RunRequest, StatusRequest, Variable as WireVariable,
 };
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
 pub use follow::Follow;
@@ -39,6 +40,15 @@ pub struct Variable {
     pub masked: bool,
 }
 
+/// Where in which trace a job belongs (W3C Trace Context). A host leaves out what it does not understand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// `00-TRACE-PARENT-FLAGS`.
+    pub parent: String,
+    /// What tracing systems say to each other; may be empty.
+    pub state: String,
+}
+
 /// A job to run.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -56,6 +66,20 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Time between the polite signal and the kill; the host's default when absent.
     pub grace: Option<Duration>,
+    /// The trace that the job is part of, if it is.
+    pub trace: Option<Trace>,
+}
+
+impl Trace {
+    fn put_into(&self, metadata: &mut MetadataMap) -> Result<(), ClientError> {
+        for (what, text) in [("traceparent", &self.parent), ("tracestate", &self.state)] {
+            if !text.is_empty() {
+                let value = text.parse().map_err(|_| ClientError::Trace { what })?;
+                metadata.insert(what, value);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl From<Request> for RunRequest {
@@ -108,6 +132,12 @@ pub enum ClientError {
         /// What the host answered; boxed because it is large.
         status: Box<tonic::Status>,
     },
+    /// The trace cannot be sent.
+    #[error("the {what} of a trace must be printable ASCII")]
+    Trace {
+        /// Which part of it.
+        what: &'static str,
+    },
     /// The host's answer holds nothing for the job that was asked for.
     #[error("the host's answer to Status names no job")]
     NoStatus,
@@ -118,7 +148,7 @@ impl ClientError {
     pub fn code(&self) -> Option<tonic::Code> {
         match self {
             ClientError::Call { status, .. } => Some(status.code()),
-            ClientError::Connect { .. } | ClientError::NoStatus => None,
+            ClientError::Connect { .. } | ClientError::Trace { .. } | ClientError::NoStatus => None,
         }
     }
 }
@@ -167,13 +197,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] with the host's reason; the host has kept nothing of the job then.
-    pub async fn run(&self, request: Request) -> Result<(), ClientError> {
-        self.inner
-            .clone()
-            .run(RunRequest::from(request))
-            .await
-            .map_err(failed("Run"))?;
+    /// [`ClientError::Call`] with the host's reason; the host has kept nothing of the job then. [`ClientError::Trace`]
+    /// when nothing was sent.
+    pub async fn run(&self, mut request: Request) -> Result<(), ClientError> {
+        let trace = request.trace.take();
+        let mut call = tonic::Request::new(RunRequest::from(request));
+        if let Some(trace) = trace {
+            trace.put_into(call.metadata_mut())?;
+        }
+        self.inner.clone().run(call).await.map_err(failed("Run"))?;
         Ok(())
     }
 

@@ -23,7 +23,8 @@ pub(crate) use builtins::{BuiltinsError, OwnBuiltin, builtins_in, component_file
 pub(crate) use companion::{companion, read_regular};
 pub(crate) use policy::{LoadedPolicy, PolicyFileError, policy, policy_file};
 pub(crate) use settings::{
-    Background, Flags, Origin, Setting, Settings, duration, memory, processes, settings,
+    Background, Flags, MetricsAddress, Origin, Setting, Settings, duration, memory, processes,
+    settings, word_of,
 };
 
 /// Where a runner puts arguments that an image's entrypoint would have dropped (contract 7.2).

@@ -24,6 +24,7 @@ use stephost_joblog::{BackgroundId, JobLog, LogOffset, Secrets, Stream};
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::observe::metrics;
 
 /// Longest stored log in bytes. Later output is dropped and counted.
 pub(crate) const LOG_BYTES_MAX: u64 = 1 << 30;
@@ -268,6 +269,7 @@ impl Writer {
             return;
         }
         self.ready.truncate(before);
+        metrics::not_logged(said);
         if self.background_dropped == 0 {
             self.note_background("[what background processes write from here on is not stored]");
         }
@@ -293,11 +295,13 @@ impl Writer {
             self.bytes += self.ready.len() as u64;
         } else {
             self.dropped += self.ready.len() as u64;
+            metrics::not_logged(self.ready.len() as u64);
         }
         self.ready.clear();
         if self.ending && self.dropped > 0 {
             self.store_notice(file, self.bytes_max);
         }
+        metrics::logged(self.bytes - before);
         self.bytes > before
     }
 

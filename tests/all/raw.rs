@@ -3,11 +3,21 @@
 use bytes::{Buf as _, BufMut as _};
 use stephost_tests::Host;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 /// Calls `method` of `proto.StepRunner` with `message`; the answer's bytes, of a stream the first message's.
 pub(crate) async fn call(host: &Host, method: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
-    let mut client = tonic::client::Grpc::new(host.channel().await);
+    call_over(host.channel().await, method, message).await
+}
+
+/// The same over this connection.
+pub(crate) async fn call_over(
+    channel: Channel,
+    method: &str,
+    message: &[u8],
+) -> Result<Vec<u8>, Status> {
+    let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.expect("the host listens");
     let path = format!("/proto.StepRunner/{method}")
         .parse()

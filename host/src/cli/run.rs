@@ -38,7 +38,7 @@ use super::visible::visible;
 use super::{policy, print};
 use crate::config;
 use crate::jobs::{RefusedJob, RunError, Submission, Variable, Work};
-use crate::run::{Entry, Functions, LocalFiles, name_fault};
+use crate::run::{Entry, Functions, LocalFiles, name_fault, room};
 use engine::{Ended, Stops};
 use screen::Screen;
 use source::Source;
@@ -350,7 +350,12 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
+    let (jobs, hosting) = super::jobs(
+        &room::new_id(),
+        functions,
+        JobLimits::default(),
+        config::Background::Keep,
+    )?;
     let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;
@@ -440,6 +445,7 @@ fn submission(
             .collect(),
         timeout: settings.timeout,
         grace: Some(settings.grace),
+        trace: None,
         watcher: None,
     })
 }

@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use super::exit::{self, Failure};
 use super::{ServeArguments, policy};
 use crate::config;
-use crate::observe::{self, OperatorLog};
-use crate::run::Functions;
+use crate::observe::{self, Destination, OperatorLog, budget};
+use crate::run::{Functions, room};
 use crate::server::listen::ListenError;
 use crate::server::{self, Drain, listen};
 
@@ -38,11 +38,16 @@ const ROUND: Duration = Duration::from_millis(200);
 
 /// Serves until a signal, or until the command has ended.
 pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
-    let log = match &arguments.log_file {
-        Some(file) => OperatorLog::File(file),
-        None => OperatorLog::Nowhere,
+    let log = OperatorLog {
+        to: match &arguments.log_file {
+            Some(file) => Destination::File(file),
+            None => Destination::Nowhere,
+        },
+        format: arguments.log_format,
+        level: arguments.log_level,
     };
-    observe::start(log)
+    // No collector: nothing here is configured (design D11).
+    observe::start(log, arguments.panic_budget(), None)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
     super::tidy_up();
@@ -68,14 +73,19 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 
 /// Listens at this socket, or at the usual one.
 pub(super) fn listening(socket: Option<&Path>) -> Result<(UnixListener, PathBuf), Failure> {
-    listen::listen(socket).map_err(|error| match error {
+    listen::listen(socket).map_err(not_listening)
+}
+
+/// How the program ends that has no socket.
+pub(super) fn not_listening(error: ListenError) -> Failure {
+    match error {
         ListenError::Io { .. } => Failure::cannot_create(error),
-        ListenError::TooLong(_)
-        | ListenError::NotASocket(_)
-        | ListenError::Foreign(_)
-        | ListenError::InUse(_)
-        | ListenError::OpenDirectory(_) => Failure::usage(error),
-    })
+        ListenError::TooLong(..)
+        | ListenError::NotASocket(..)
+        | ListenError::Foreign(..)
+        | ListenError::InUse(..)
+        | ListenError::OpenDirectory(..) => Failure::usage(error),
+    }
 }
 
 async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
@@ -90,11 +100,17 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
+    let (jobs, hosting) = super::jobs(
+        &room::new_id(),
+        functions,
+        JobLimits::default(),
+        config::Background::Keep,
+    )?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")
         .map_err(Failure::internal)?;
+    let wear = tokio::spawn(drain_when_worn_out(drain.clone()));
 
     // The marker, in one write, so that nothing can come between its parts.
     let marker = format!("step-runner is listening on socket {}\n", path.display());
@@ -113,7 +129,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         match code {
             None => std::future::pending().await,
             Some(code) => {
-                drain.send_replace(Drain::Patient);
+                drain.send_modify(ask_to_end);
                 code
             }
         }
@@ -126,11 +142,21 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         code = &mut command => (Some(code), serving.await),
     };
     signals.abort();
+    wear.abort();
     super::close(&hosting).await;
     served.context("serving").map_err(Failure::internal)?;
     match code {
         Some(code) => code,
-        None => Ok(exit::FINE),
+        None => Ok(ended()),
+    }
+}
+
+/// The exit code of a host that has let its jobs end: one that was worn out is to be started anew.
+pub(super) fn ended() -> u8 {
+    if budget::is_worn_out() {
+        exit::INTERNAL
+    } else {
+        exit::FINE
     }
 }
 
@@ -162,14 +188,40 @@ pub(super) fn watch_signals(
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            drain.send_modify(|drain| {
-                *drain = match drain {
-                    Drain::No => Drain::Patient,
-                    Drain::Patient | Drain::Now => Drain::Now,
-                };
+            drain.send_modify(|drain| match drain {
+                Drain::Patient | Drain::Now => *drain = Drain::Now,
+                Drain::No | Drain::WornOut => ask_to_end(drain),
             });
         }
     }))
+}
+
+/// Asks for the end, unless somebody has.
+fn ask_to_end(drain: &mut Drain) {
+    *drain = match drain {
+        Drain::No | Drain::WornOut | Drain::Patient => Drain::Patient,
+        Drain::Now => Drain::Now,
+    };
+}
+
+/// A host that has panicked too often takes no new jobs, and ends when the others have.
+pub(super) async fn drain_when_worn_out(drain: watch::Sender<Drain>) {
+    budget::worn_out().await;
+    drain.send_if_modified(|drain| {
+        let first = *drain == Drain::No;
+        if first {
+            *drain = Drain::WornOut;
+        }
+        first
+    });
+}
+
+/// Whether somebody has asked for the end. A host that is worn out goes on for its command, which nobody asked to end.
+fn is_asked_to_end(drain: Drain) -> bool {
+    match drain {
+        Drain::No | Drain::WornOut => false,
+        Drain::Patient | Drain::Now => true,
+    }
 }
 
 /// Runs the command once stdin has a first byte for it; 0 if stdin ends before.
@@ -203,7 +255,7 @@ async fn run_command(
         .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let status = tokio::select! {
         status = child.wait() => status,
-        _ = drain.wait_for(|drain| *drain != Drain::No) => {
+        _ = drain.wait_for(|drain| is_asked_to_end(*drain)) => {
             // The leader is not reaped yet, so the group is still its own.
             signal_group(group, Signal::TERM);
             match tokio::time::timeout(COMMAND_GRACE, child.wait()).await {
@@ -244,7 +296,7 @@ fn has_input(drain: &watch::Receiver<Drain>) -> bool {
         tv_sec: 0,
         tv_nsec: ROUND.as_nanos() as i64,
     };
-    while *drain.borrow() == Drain::No {
+    while !is_asked_to_end(*drain.borrow()) {
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}

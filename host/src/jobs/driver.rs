@@ -23,11 +23,14 @@ use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::prepare::Prepared;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
+use crate::observe::metrics::{Ended, RunningJob};
 use crate::observe::panics::{Incident, Scope};
+use crate::observe::spans;
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
 /// What may wait for the driver. More of it changes nothing: the first stop counts.
@@ -136,11 +139,13 @@ impl Job {
             grace: prepared.grace,
         };
         let session = Session {
+            span: spans::job(&prepared.id, prepared.context.trace.as_ref()),
             view,
             log: Arc::clone(&prepared.writer),
             broken,
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
@@ -211,11 +216,15 @@ impl Job {
 
 /// What must be said about a job however its driver ends.
 struct Session {
+    /// The job's own.
+    span: Span,
     view: watch::Sender<JobView>,
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
     changed: watch::Sender<()>,
-    settled: bool,
+    zero: Stopwatch,
+    /// Taken when it is settled how the job ended.
+    running: Option<RunningJob>,
 }
 
 impl Session {
@@ -238,7 +247,8 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
-        self.settle(Life::Done { ending, message }, End::Complete);
+        let how = Ended::from(&ending);
+        self.settle(how, Life::Done { ending, message }, End::Complete);
     }
 
     /// Says that the host broke, and under which number the operator's log has it.
@@ -248,11 +258,22 @@ impl Session {
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
         let incident = incident.to_string();
-        self.settle(Life::Broken(incident.clone()), End::Broken(incident));
+        let life = Life::Broken(incident.clone());
+        self.settle(Ended::Internal, life, End::Broken(incident));
     }
 
-    fn settle(&mut self, life: Life, end: End) {
-        self.settled = true;
+    fn settle(&mut self, how: Ended, life: Life, end: End) {
+        if let Some(running) = self.running.take() {
+            let took = self.zero.at().since_zero();
+            running.ended(how, took);
+            tracing::info!(
+                job.id = %self.view.borrow().id,
+                job.result = how.as_str(),
+                job.duration_s = took.as_secs_f64(),
+                "a job ended"
+            );
+        }
+        spans::job_ended(&self.span, how);
         self.view.send_modify(|view| {
             view.life = life;
             view.ended = Some(clock::wall());
@@ -264,7 +285,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.running.is_some() {
             self.broken();
         }
     }
@@ -295,7 +316,7 @@ enum Happened {
 
 impl Driver {
     fn new(prepared: Prepared, session: Session, asked: mpsc::Receiver<Asked>) -> Driver {
-        let zero = Stopwatch::start();
+        let zero = session.zero;
         Driver {
             entry: prepared.entry,
             context: prepared.context,
@@ -313,7 +334,8 @@ impl Driver {
     /// Starts the task that sees the job to its end.
     pub(super) fn start(self) {
         // The session's drop is what makes this task safe to lose.
-        tokio::spawn(self.drive());
+        let span = self.session.span.clone();
+        tokio::spawn(self.drive().instrument(span));
     }
 
     async fn drive(mut self) {
@@ -404,7 +426,8 @@ impl Driver {
         let context = Arc::clone(&self.context);
         let entry = Arc::clone(&self.entry);
         let walk = async move { context.run(&entry).await };
-        self.walk.spawn(self.scope("walk").around(walk));
+        let walk = self.scope("walk").around(walk);
+        self.walk.spawn(walk.in_current_span());
     }
 
     /// Waits for what happens next, and when it did.
@@ -486,7 +509,8 @@ async fn leave(context: Arc<JobContext>, session: &Session) {
     if context.workspace.is_unused() {
         drop(context);
     } else {
-        let removed = tokio::task::spawn_blocking(move || drop(context)).await;
+        let span = Span::current();
+        let removed = tokio::task::spawn_blocking(move || span.in_scope(|| drop(context))).await;
         if let Err(lost) = removed {
             break_by(&session.broken, &Incident::of_task(lost));
         }
@@ -528,11 +552,13 @@ mod tests {
         let seen = view.subscribe();
         let changed = watch::Sender::new(());
         let session = Session {
+            span: Span::none(),
             view,
             log,
             broken: watch::Sender::new(None),
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (session, reader, seen, dir)
     }

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::Hosting;
 use crate::config;
 use crate::logfile::{self, LogReader, LogWriter};
+use crate::observe::{TRACEPARENT, TRACESTATE, TraceContext, spans};
 use crate::run::workspace::Workspace;
 use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
 
@@ -57,6 +58,8 @@ pub(crate) struct Submission {
     pub(crate) variables: Vec<Variable>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Option<Duration>,
+    /// Whose trace it is part of, if its sender said so.
+    pub(crate) trace: Option<TraceContext>,
     /// Sees where the job is and what it came to, if somebody wants to know.
     pub(crate) watcher: Option<watch::Sender<Walk>>,
 }
@@ -163,6 +166,7 @@ fn prepare_blocking(
         variables,
         timeout,
         grace,
+        trace,
         watcher,
     } = submission;
     point!("prepare.begun");
@@ -177,6 +181,11 @@ fn prepare_blocking(
     point!("prepare.parsed");
     check_names(&env, &variables)?;
     let mut root = config::host_environment();
+    // The host's own place in some trace is not the job's.
+    if trace.is_some() || spans::are_sent() {
+        root.remove(TRACEPARENT);
+        root.remove(TRACESTATE);
+    }
     let level = log_level(&env, &variables, &root)?;
     point!("prepare.checked");
     let work_dir = work_dir(directory.as_deref())?;
@@ -223,6 +232,7 @@ fn prepare_blocking(
         stop: stop_level,
         background: hosting.background,
         leftovers: Mutex::default(),
+        trace,
         watcher,
     };
     point!("prepare.context");
