@@ -1,17 +1,18 @@
 //! A typed client of a step host: run a job, follow its log from any offset, see how it ended.
 //!
 //! Owns what a caller needs beyond the wire: connecting to a socket, resuming a log after a broken
-//! connection ([`follow`]), and what a runner reports for each ending ([`reason`]). Promises: a log that was
-//! followed to its end is byte for byte the stored log; an error says whose fault it was. Never starts a
+//! connection ([`follow`]), and what a runner reports for each thing it sees ([`reason`]). Promises: a log that was
+//! followed to its end is byte for byte the stored log; an error says whose fault it was ([`ClientError`]). Never starts a
 //! host, never interprets log bytes. Called by `xtask`, the tests, and anybody who writes a runner.
 
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod follow;
 pub mod reason;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use stephost_proto::step_runner_client::StepRunnerClient;
@@ -21,6 +22,9 @@ use stephost_proto::{
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
+use error::failed;
+
+pub use error::{ClientError, InternalError, StatusError};
 pub use follow::Follow;
 pub use status::{JobStatus, Kind, State};
 
@@ -109,54 +113,6 @@ impl From<Request> for RunRequest {
             timeout: request.timeout.map(duration),
             graceful_exit_timeout: request.grace.map(duration),
         }
-    }
-}
-
-/// Why a call did not give an answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Nobody answers at the socket.
-    #[error("connecting to the step host at {}", socket.display())]
-    Connect {
-        /// The socket.
-        socket: PathBuf,
-        /// What the connection said.
-        #[source]
-        source: tonic::transport::Error,
-    },
-    /// The host answered with an error.
-    #[error("{call}: {}", status.message())]
-    Call {
-        /// Name of the call.
-        call: &'static str,
-        /// What the host answered; boxed because it is large.
-        status: Box<tonic::Status>,
-    },
-    /// The trace cannot be sent.
-    #[error("the {what} of a trace must be printable ASCII")]
-    Trace {
-        /// Which part of it.
-        what: &'static str,
-    },
-    /// The host's answer holds nothing for the job that was asked for.
-    #[error("the host's answer to Status names no job")]
-    NoStatus,
-}
-
-impl ClientError {
-    /// The gRPC code of the answer, if there was one.
-    pub fn code(&self) -> Option<tonic::Code> {
-        match self {
-            ClientError::Call { status, .. } => Some(status.code()),
-            ClientError::Connect { .. } | ClientError::Trace { .. } | ClientError::NoStatus => None,
-        }
-    }
-}
-
-fn failed(call: &'static str) -> impl FnOnce(tonic::Status) -> ClientError {
-    move |status| ClientError::Call {
-        call,
-        status: Box::new(status),
     }
 }
 
@@ -282,8 +238,9 @@ impl Client {
         Ok(())
     }
 
-    /// Runs a job, hands every piece of its log to `sink`, and says how it ended. Closes it in every case
-    /// in which the host had accepted it.
+    /// Runs a job, hands every piece of its log to `sink`, and says how it ended. Closes it, and its log, in every
+    /// case in which the host had accepted it. What the host says of a job whose log was lost is asked for, as a runner
+    /// does, though the lost log is what is told.
     ///
     /// # Errors
     ///
@@ -303,6 +260,8 @@ impl Client {
                 Err(error) => break Err(error),
             }
         };
+        // Nobody reads any more: the host need not keep a stream open while the job is closed.
+        drop(log);
         let status = self.status(&id).await;
         let closed = self.close(&id).await;
         followed?;

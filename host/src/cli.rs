@@ -39,7 +39,9 @@ use crate::config::{self, Background};
 use crate::jobs::{Hosting, Jobs};
 use crate::observe::{LogFormat, LogLevel, PanicBudget};
 use crate::run::Functions;
-use crate::run::room::{self, Room, janitor};
+use crate::run::room::janitor::{self, Estate};
+use crate::run::room::journal::Journal;
+use crate::run::room::{self, Room};
 
 /// How long `health` waits for an answer, unless told otherwise.
 const HEALTH_DEFAULT: &str = "5s";
@@ -203,9 +205,20 @@ impl ServeArguments {
     }
 }
 
-/// Removes what hosts that died have left. Before a host does anything else, and before there is a runtime: it may take a while.
-fn tidy_up() {
-    janitor::record(&janitor::clean(&config::temp_dir()));
+/// Removes what hosts that died have left, but for what somebody may still ask about their jobs. Before a host does anything else, and
+/// before there is a runtime: it may take a while.
+fn tidy_up() -> Vec<Estate> {
+    let cleaned = janitor::clean(&config::temp_dir());
+    janitor::record(&cleaned);
+    cleaned.estates
+}
+
+/// Whom the jobs of a host are answered to.
+enum Answers {
+    /// This program alone, as long as it lives.
+    Own,
+    /// Everybody who asks, also for jobs of hosts that died.
+    All(Vec<Estate>),
 }
 
 /// The registry of the host of this id, whose jobs have these limits and leave `background`, and what is to be closed at its end.
@@ -214,6 +227,7 @@ fn jobs(
     functions: Functions,
     limits: JobLimits,
     background: Background,
+    answers: Answers,
 ) -> Result<(Arc<Jobs>, Hosting), Failure> {
     // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
     if let Err(error) = stephost_process::hide_memory() {
@@ -265,13 +279,35 @@ fn jobs(
     let supervisors = Supervisors::new(surroundings)
         .context("starting the supervisors of native steps")
         .map_err(Failure::internal)?;
+    let journal = match (&room, &answers) {
+        (Some(room), Answers::All(_)) => journal(room),
+        (None, _) | (_, Answers::Own) => None,
+    };
     let hosting = Hosting {
         supervisors,
         room,
+        journal,
         background,
     };
     let jobs = Jobs::new(Arc::new(functions), hosting.clone());
+    if let Answers::All(estates) = answers {
+        for estate in estates {
+            jobs.inherit(estate.left());
+            // Now that they stand in the journal of this host.
+            estate.settle();
+        }
+    }
     Ok((Arc::new(jobs), hosting))
+}
+
+fn journal(room: &Room) -> Option<Arc<Journal>> {
+    match room.journal() {
+        Ok(journal) => Some(Arc::new(journal)),
+        Err(error) => {
+            tracing::warn!(%error, "jobs are not written down: should the host be killed, the next one will not know them");
+            None
+        }
+    }
 }
 
 /// Ends what a host has for its jobs.

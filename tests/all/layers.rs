@@ -341,6 +341,9 @@ fn scenario_14_of_a_host_that_was_killed_the_next_one_finds_no_process_and_remov
             ),
             "{log}"
         );
+        let client = second.client();
+        let closed = client.close("job-1").await;
+        closed.expect("the second host knows the first one's job");
         second.script("echo fine").run().await.succeeds();
         second.finish().await;
     });

@@ -22,7 +22,7 @@ use super::exit::{self, Failure};
 use super::serve::{
     SocketFile, drain_when_worn_out, listening, not_listening, runtime, watch_signals,
 };
-use super::{policy, print};
+use super::{Answers, policy, print};
 use crate::clock;
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
 use crate::jobs::Jobs;
@@ -133,12 +133,12 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
     let handed_over = handed_over
         .context("taking the socket from systemd")
         .map_err(Failure::unavailable)?;
-    super::tidy_up();
+    let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let host = room::new_id();
         let sending = observing.send(&host);
-        let code = serving(&host, settings, handed_over).await;
+        let code = serving(&host, settings, handed_over, answers).await;
         sending.finish().await;
         code
     });
@@ -151,6 +151,7 @@ async fn serving(
     host: &str,
     settings: Settings,
     handed_over: Option<std::os::unix::net::UnixListener>,
+    answers: Answers,
 ) -> Result<u8, Failure> {
     let limits = settings.job_limits();
     let file = settings.policy.value;
@@ -179,7 +180,8 @@ async fn serving(
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(host, functions, limits, settings.background.value)?;
+    let background = settings.background.value;
+    let (jobs, hosting) = super::jobs(host, functions, limits, background, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     metrics::reloaded(clock::wall());
     let mut tasks = vec![

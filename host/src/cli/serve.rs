@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::{self, Failure};
-use super::{ServeArguments, policy};
+use super::{Answers, ServeArguments, policy};
 use crate::config;
 use crate::observe::{self, Destination, OperatorLog, budget};
 use crate::run::{Functions, room};
@@ -50,9 +50,9 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
     observe::start(log, arguments.panic_budget(), None)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
-    super::tidy_up();
+    let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
-    let code = runtime.block_on(serving(arguments));
+    let code = runtime.block_on(serving(arguments, answers));
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
@@ -88,7 +88,7 @@ pub(super) fn not_listening(error: ListenError) -> Failure {
     }
 }
 
-async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
+async fn serving(arguments: ServeArguments, answers: Answers) -> Result<u8, Failure> {
     let policy = match config::policy() {
         Ok(loaded) => loaded.policy,
         Err(error) => return Ok(policy::refused(error)),
@@ -100,12 +100,8 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(
-        &room::new_id(),
-        functions,
-        JobLimits::default(),
-        config::Background::Keep,
-    )?;
+    let (limits, background) = (JobLimits::default(), config::Background::Keep);
+    let (jobs, hosting) = super::jobs(&room::new_id(), functions, limits, background, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")

@@ -26,11 +26,13 @@ use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::prepare::Prepared;
+use super::tombstone;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
 use crate::observe::metrics::{Ended, RunningJob};
-use crate::observe::panics::{Incident, Scope};
+use crate::observe::panics::{self, Incident, Scope};
 use crate::observe::spans;
+use crate::run::room::journal::{How, Recorded};
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
 /// What may wait for the driver. More of it changes nothing: the first stop counts.
@@ -80,13 +82,18 @@ pub(crate) struct JobView {
 }
 
 impl JobView {
-    /// A job that the host lost before it was one.
-    pub(super) fn lost(id: &JobId, incident: &Incident, at: SystemTime) -> JobView {
+    /// A job of which nothing is left to wait for.
+    pub(super) fn over(
+        id: &JobId,
+        life: Life,
+        started: Option<SystemTime>,
+        ended: SystemTime,
+    ) -> JobView {
         JobView {
             id: id.clone(),
-            life: Life::Broken(incident.to_string()),
-            started: None,
-            ended: Some(at),
+            life,
+            started,
+            ended: Some(ended),
             closes_at: None,
         }
     }
@@ -107,21 +114,40 @@ pub(super) struct Job {
     broken: Broken,
     asked: mpsc::Sender<Asked>,
     grace: Duration,
+    recorded: Arc<Recorded>,
 }
 
-type Broken = watch::Sender<Option<Incident>>;
+/// That the host broke a job.
+struct Breakage {
+    incident: Incident,
+    since: Instant,
+}
+
+type Broken = watch::Sender<Option<Breakage>>;
 
 fn break_by(broken: &Broken, incident: &Incident) {
     broken.send_if_modified(|broken| {
         let first = broken.is_none();
-        broken.get_or_insert_with(|| incident.clone());
+        broken.get_or_insert_with(|| Breakage {
+            incident: incident.clone(),
+            since: Instant::now(),
+        });
         first
     });
 }
 
+fn incident(broken: &Broken) -> Option<Incident> {
+    let broken = broken.borrow();
+    broken.as_ref().map(|breakage| breakage.incident.clone())
+}
+
 impl Job {
     /// The handle of a prepared job, and its driver, which is to be started. `changed` is told when the job is over.
-    pub(super) fn new(prepared: Prepared, changed: watch::Sender<()>) -> (Arc<Job>, Driver) {
+    pub(super) fn new(
+        prepared: Prepared,
+        recorded: Arc<Recorded>,
+        changed: watch::Sender<()>,
+    ) -> (Arc<Job>, Driver) {
         let view = watch::Sender::new(JobView {
             id: prepared.id.clone(),
             life: Life::Created,
@@ -137,12 +163,14 @@ impl Job {
             broken: broken.clone(),
             asked,
             grace: prepared.grace,
+            recorded: Arc::clone(&recorded),
         };
         let session = Session {
             span: spans::job(&prepared.id, prepared.context.trace.as_ref()),
             view,
             log: Arc::clone(&prepared.writer),
             broken,
+            recorded,
             changed,
             zero: Stopwatch::start(),
             running: Some(RunningJob::new()),
@@ -156,7 +184,7 @@ impl Job {
 
     pub(super) fn view(&self) -> JobView {
         let mut view = self.view.borrow().clone();
-        if let Some(incident) = &*self.broken.borrow() {
+        if let Some(incident) = self.broken() {
             view.life = Life::Broken(incident.to_string());
         }
         view
@@ -165,6 +193,19 @@ impl Job {
     /// The host broke while it did something for this job: what it runs is ended, and it is broken for good.
     pub(super) fn break_by(&self, incident: &Incident) {
         break_by(&self.broken, incident);
+        self.recorded.ended(&tombstone::broken(incident));
+    }
+
+    /// How it is written down.
+    pub(super) fn recorded(&self) -> &Recorded {
+        &self.recorded
+    }
+
+    /// Since when it has been broken, if nothing of it runs any more.
+    pub(super) fn dead_since(&self) -> Option<Instant> {
+        let broken = self.broken.borrow();
+        let since = broken.as_ref().map(|breakage| breakage.since);
+        since.filter(|_| self.is_over())
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -173,7 +214,7 @@ impl Job {
 
     /// The incident that broke this job, if one did.
     pub(super) fn broken(&self) -> Option<Incident> {
-        self.broken.borrow().clone()
+        incident(&self.broken)
     }
 
     /// Asks for a stop. Never waits; a stop too many changes nothing.
@@ -221,6 +262,7 @@ struct Session {
     view: watch::Sender<JobView>,
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
+    recorded: Arc<Recorded>,
     changed: watch::Sender<()>,
     zero: Stopwatch,
     /// Taken when it is settled how the job ended.
@@ -247,22 +289,24 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
+        let written = How::from(&ending);
         let how = Ended::from(&ending);
-        self.settle(how, Life::Done { ending, message }, End::Complete);
+        self.settle(how, &written, Life::Done { ending, message }, End::Complete);
     }
 
     /// Says that the host broke, and under which number the operator's log has it.
     fn broken(&mut self) {
-        let known = self.broken.borrow().clone();
-        let incident = known.unwrap_or_else(Incident::of_this_unwinding);
+        let incident = incident(&self.broken).unwrap_or_else(Incident::of_this_unwinding);
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
+        let written = tombstone::broken(&incident);
         let incident = incident.to_string();
         let life = Life::Broken(incident.clone());
-        self.settle(Ended::Internal, life, End::Broken(incident));
+        self.settle(Ended::Internal, &written, life, End::Broken(incident));
     }
 
-    fn settle(&mut self, how: Ended, life: Life, end: End) {
+    fn settle(&mut self, how: Ended, written: &How, life: Life, end: End) {
+        self.recorded.ended(written);
         if let Some(running) = self.running.take() {
             let took = self.zero.at().since_zero();
             running.ended(how, took);
@@ -297,7 +341,7 @@ pub(super) struct Driver {
     context: Arc<JobContext>,
     stop: watch::Sender<StopLevel>,
     asked: mpsc::Receiver<Asked>,
-    broken: watch::Receiver<Option<Incident>>,
+    broken: watch::Receiver<Option<Breakage>>,
     zero: Stopwatch,
     /// When the job has run long enough; taken when it fires.
     timeout: Option<Instant>,
@@ -510,7 +554,8 @@ async fn leave(context: Arc<JobContext>, session: &Session) {
         drop(context);
     } else {
         let span = Span::current();
-        let removed = tokio::task::spawn_blocking(move || span.in_scope(|| drop(context))).await;
+        let dropped = panics::carried(move || span.in_scope(|| drop(context)));
+        let removed = tokio::task::spawn_blocking(dropped).await;
         if let Err(lost) = removed {
             break_by(&session.broken, &Incident::of_task(lost));
         }
@@ -556,6 +601,7 @@ mod tests {
             view,
             log,
             broken: watch::Sender::new(None),
+            recorded: Recorded::begin(None, &JobId::parse("7").unwrap()),
             changed,
             zero: Stopwatch::start(),
             running: Some(RunningJob::new()),

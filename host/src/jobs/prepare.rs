@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::Hosting;
 use crate::config;
 use crate::logfile::{self, LogReader, LogWriter};
-use crate::observe::{TRACEPARENT, TRACESTATE, TraceContext, spans};
+use crate::observe::{TRACEPARENT, TRACESTATE, TraceContext, panics, spans};
 use crate::run::workspace::Workspace;
 use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
 
@@ -142,11 +142,10 @@ pub(super) async fn prepare(
         return prepare_blocking(submission, functions, &hosting);
     }
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
-    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, &hosting))
-        .await
-    {
+    let work = panics::carried(move || prepare_blocking(submission, functions, &hosting));
+    match tokio::task::spawn_blocking(work).await {
         Ok(prepared) => prepared,
-        Err(failure) if failure.is_panic() => crate::observe::panics::resume(failure),
+        Err(failure) if failure.is_panic() => panics::resume(failure),
         Err(_) => Err(RefusedJob::Broken(
             "the step host is shutting down".to_owned(),
         )),

@@ -37,6 +37,17 @@ impl Incident {
         Incident(uuid::Uuid::new_v4().simple().to_string().into())
     }
 
+    /// The incident of this number, if it can be one. An earlier host's log has it.
+    pub(crate) fn parse(number: &str) -> Option<Incident> {
+        let number = uuid::Uuid::try_parse(number).ok()?;
+        Some(Incident(number.simple().to_string().into()))
+    }
+
+    /// What it is found by in the operator's log.
+    pub(crate) fn number(&self) -> &str {
+        &self.0
+    }
+
     /// The incident of the panic that unwinds this thread; a new one if none is known.
     pub(crate) fn of_this_unwinding() -> Incident {
         known(task::try_id()).unwrap_or_else(Incident::of_nobody)
@@ -163,6 +174,15 @@ impl Scope {
 pub(crate) fn names_job(id: &JobId) {
     // Outside of calls there is nobody to tell.
     let _ = SCOPE.try_with(|scope| scope.job.set(id.clone()));
+}
+
+/// Work for another thread, in the scope of this task: who looks for its panic finds whom it was for.
+pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let scope = SCOPE.try_with(Clone::clone).ok();
+    move || match scope {
+        Some(scope) => SCOPE.sync_scope(scope, work),
+        None => work(),
+    }
 }
 
 /// Whether a panic can be caught in this build. Nothing of what is promised about panics holds where it cannot.

@@ -324,8 +324,15 @@ impl JobContext {
             Guest::Limit {
                 which,
                 message: text,
+                frames,
             } => {
                 metrics::limited(which);
+                tracing::warn!(
+                    error.kind = "step_failure",
+                    policy.limit = %which,
+                    frames = ?frames,
+                    "a builtin was ended at a limit"
+                );
                 Ending::Limit {
                     message: message(text),
                 }
@@ -333,6 +340,7 @@ impl JobContext {
             Guest::Trap(trap) => {
                 metrics::trapped(trap.kind);
                 tracing::error!(
+                    error.kind = "internal",
                     wasm.trap = %trap.message,
                     wasm.trap_kind = trap.kind.as_str(),
                     frames = ?trap.frames,
@@ -344,6 +352,7 @@ impl JobContext {
             }
             Guest::HostFault(fault) => {
                 tracing::error!(
+                    error.kind = "internal",
                     error = fault.message,
                     error.detail = fault.detail,
                     frames = ?fault.frames,

@@ -3,6 +3,7 @@
 //! ```text
 //! TMPDIR/stephost-host-ID/        0700; the living host holds its lock
 //!     host.json                   who the host is: process, start, boot, mark, cgroup
+//!     jobs.journal                its jobs, and how far they came; of hosts that others can ask
 //!     stephost-job-…/             a job's workspace
 //! ```
 //!
@@ -11,20 +12,25 @@
 //! Called by `cli`, which makes one for each host, and `jobs`, whose workspaces lie in it.
 
 pub(crate) mod janitor;
+pub(crate) mod journal;
 
 use std::fs::Permissions;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat,
+};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use stephost_process::{CgroupId, Identity};
 
 use super::workspace::removal;
+use journal::Journal;
 
 /// How the directories of hosts are called. Only says where to look; what counts is lock and record.
 const PREFIX: &str = "stephost-host-";
@@ -142,6 +148,15 @@ impl Room {
         &self.path
     }
 
+    /// A journal of the host's jobs in it.
+    ///
+    /// # Errors
+    ///
+    /// When there can be none.
+    pub(crate) fn journal(&self) -> io::Result<Journal> {
+        Journal::create(self.dir.try_clone()?)
+    }
+
     /// Whether it is still where it was: whoever tidies TMPDIR up may have taken it away.
     pub(crate) fn is_there(&self) -> bool {
         let own = rustix::fs::fstat(&self.dir);
@@ -173,14 +188,28 @@ impl Drop for Room {
 
 /// Removes a room with everything in it. The lock is ours, and goes last.
 fn remove(dir: &OwnedFd, path: &Path) -> io::Result<()> {
+    empty(dir)?;
+    journal::remove(dir)?;
+    // Last, so that what could not be removed is found again.
+    match unlinkat(dir, RECORD, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // Whatever has its name by now: only an empty directory goes.
+    Ok(unlinkat(CWD, path, AtFlags::REMOVEDIR)?)
+}
+
+/// Removes what is in a room, but for record and journal.
+fn empty(dir: &OwnedFd) -> io::Result<()> {
     let room = Dir::from_std_file(std::fs::File::from(dir.try_clone()?));
     for entry in room.entries()? {
         let entry = entry?;
         let name = entry.file_name();
-        if name == RECORD {
+        let is_dir = entry.file_type()?.is_dir();
+        if name == RECORD || (name == journal::NAME && !is_dir) {
             continue;
         }
-        if entry.file_type()?.is_dir() {
+        if is_dir {
             // A handle that only names it: a step may have taken all permissions away.
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let inner = openat(&room, &name, flags, Mode::empty())?;
@@ -190,13 +219,27 @@ fn remove(dir: &OwnedFd, path: &Path) -> io::Result<()> {
             room.remove_file(&name)?;
         }
     }
-    // Last, so that what could not be removed is found again.
-    match room.remove_file(RECORD) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    Ok(())
+}
+
+/// A file of a host in its room, of which `bytes_max` bytes at most are read, the last ones. Only what `user` wrote there and nobody else could.
+fn read_own(dir: &OwnedFd, name: &str, user: u32, bytes_max: u64) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(dir, name, flags, Mode::empty()).ok()?;
+    let stat = fstat(&file).ok()?;
+    let is_ours = stat.st_uid == user
+        && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_mode & 0o022 == 0;
+    if !is_ours {
+        return None;
     }
-    // Whatever has its name by now: only an empty directory goes.
-    Ok(unlinkat(CWD, path, AtFlags::REMOVEDIR)?)
+    let bytes = u64::try_from(stat.st_size).ok()?;
+    let mut file = std::fs::File::from(file);
+    file.seek(SeekFrom::Start(bytes.saturating_sub(bytes_max)))
+        .ok()?;
+    let mut text = Vec::new();
+    file.take(bytes_max).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {

@@ -1,6 +1,6 @@
 //! Where an operator reads the host's figures: `GET /metrics`, and nothing else.
 //!
-//! Listens at a port that only this machine reaches, or at a socket made with the care of [`listen`](super::listen). There is no
+//! Listens at a port that only this machine reaches, or at a socket made with the care of `super::listen`. There is no
 //! password, and nothing worth one: counts, no name that a job chose. Promises: whoever connects can neither hold up a
 //! job nor use up the host: connections, their heads and their time are bounded, one request is answered on each.
 

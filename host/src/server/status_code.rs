@@ -25,7 +25,7 @@ pub(super) fn run(error: RunError) -> Status {
             },
             RefusedJob::Broken(_) => Code::Unavailable,
         },
-        RunError::Broken(_) => Code::FailedPrecondition,
+        RunError::Broken(_) | RunError::OfDeadHost(_) => Code::FailedPrecondition,
         RunError::Draining => Code::Unavailable,
     };
     status(code, &error.to_string())
@@ -35,7 +35,8 @@ pub(super) fn run(error: RunError) -> Status {
 pub(super) fn lookup(error: LookupError) -> Status {
     let code = match &error {
         LookupError::Unknown(_) => Code::NotFound,
-        LookupError::Broken(_) => Code::Internal,
+        LookupError::Broken(_) | LookupError::Lost(_) => Code::Internal,
+        LookupError::LogGone(_) => Code::DataLoss,
     };
     status(code, &error.to_string())
 }
@@ -63,6 +64,8 @@ mod tests {
     use stephost_job::JobId;
 
     use super::*;
+    use crate::observe::panics::Incident;
+    use crate::server::refine;
 
     #[test]
     fn every_error_has_its_code() {
@@ -72,6 +75,7 @@ mod tests {
         let table = [
             (RunError::Draining, Code::Unavailable),
             (RunError::Broken(id()), Code::FailedPrecondition),
+            (RunError::OfDeadHost(id()), Code::FailedPrecondition),
             (
                 RefusedJob::LogLevel { found: "x".into() }.into(),
                 Code::InvalidArgument,
@@ -106,7 +110,27 @@ mod tests {
             lookup(LookupError::Broken("x".into())).code(),
             Code::Internal
         );
+        assert_eq!(lookup(LookupError::Lost(id())).code(), Code::Internal);
+        assert_eq!(lookup(LookupError::LogGone(id())).code(), Code::DataLoss);
         assert_eq!(follow(&FollowError::WriterLost).code(), Code::Internal);
+    }
+
+    #[test]
+    fn every_internal_is_known_to_be_ours() {
+        let id = || JobId::parse("7").unwrap();
+        let broken = Incident::of_this_unwinding().to_string();
+        let all = [
+            lookup(LookupError::Broken(broken.clone())),
+            lookup(LookupError::Lost(id())),
+            follow(&FollowError::Broken(broken)),
+            follow(&FollowError::WriterLost),
+            follow(&FollowError::Read(std::io::ErrorKind::NotFound.into())),
+        ];
+        for status in all {
+            assert_eq!(status.code(), Code::Internal, "{status:?}");
+            let text = status.message();
+            assert!(text.starts_with(refine::OURS), "{text}: would not stay so");
+        }
     }
 
     #[test]

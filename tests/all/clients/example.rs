@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stephost_client::reason::failure_reason;
+use stephost_client::reason::{Seen, report};
 use stephost_client::{Client, ClientError, Request};
 
 /// What `follow` and the endings look like with our client.
@@ -18,7 +18,7 @@ pub(super) async fn run(socket: &Path, id: &str) -> Result<String, ClientError> 
     let status = host
         .run_and_follow(request, |piece| log.extend_from_slice(piece))
         .await?;
-    let reason = failure_reason(&status).map_or("none", |reason| reason.as_str());
+    let reason = report(Seen::Status(&status)).map_or("none", |report| report.reason.as_str());
     let log = String::from_utf8_lossy(&log);
     Ok(format!(
         "{log}{:?}, {reason}: {}\n",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use stephost_client::reason::failure_reason;
+use stephost_client::reason::{Seen, report};
 use stephost_tests::{
     Host, JobStatus, Kind, Language, Options, Points, State, block_on, blocks, text_of, with_host,
 };
@@ -86,7 +86,7 @@ fn the_failure_reasons_of_the_page_are_those_of_our_client() {
             started: None,
             ended: None,
         };
-        let ours = failure_reason(&status).map_or("", |reason| reason.as_str());
+        let ours = report(Seen::Status(&status)).map_or("", |report| report.reason.as_str());
         assert_eq!(ours, reason, "{row:?}");
         checked += 1;
     }

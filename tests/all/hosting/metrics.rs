@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use stephost_tests::{Client, Figures, Points, Request, block_on, usual_policy};
+use stephost_tests::{Client, Figures, Points, Request, block_on, raw, usual_policy};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tonic::Code;
@@ -15,7 +15,6 @@ use tonic::transport::Endpoint;
 
 use super::daemon::Place;
 use super::{Running, read, request, text};
-use crate::raw;
 
 /// Sends this, and returns what is answered until the connection ends.
 async fn answered(mut connection: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> String {

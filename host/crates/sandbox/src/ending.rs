@@ -49,6 +49,8 @@ pub enum GuestEnding {
         which: LimitName,
         /// The limit, in words.
         message: String,
+        /// Where it was, as in [`Trap::frames`]; empty where nobody looked.
+        frames: Vec<String>,
     },
     /// The guest broke: a panic, an abort, a wild access.
     Trap(Trap),

@@ -64,7 +64,7 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
         return GuestEnding::Cancelled { killed: true };
     }
     if let Some(hit) = error.downcast_ref::<LimitHit>() {
-        return hit.ending();
+        return limit(hit, error);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return GuestEnding::Busy;
@@ -74,7 +74,7 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
     }
     let cause = error.root_cause().to_string();
     if let Some(hit) = hit_in_message(&cause, &guest.limits) {
-        return hit.ending();
+        return limit(&hit, error);
     }
     let (kind, message) = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => trap_text(*trap, error, guest.note.as_ref()),
@@ -89,6 +89,17 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
         message,
         frames: frames(error),
     })
+}
+
+fn limit(hit: &LimitHit, error: &wasmtime::Error) -> GuestEnding {
+    match hit.ending() {
+        GuestEnding::Limit { which, message, .. } => GuestEnding::Limit {
+            which,
+            message,
+            frames: frames(error),
+        },
+        other => other,
+    }
 }
 
 fn host_fault(message: &str, error: &wasmtime::Error) -> GuestEnding {

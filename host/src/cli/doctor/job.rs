@@ -63,11 +63,13 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
+    let (limits, background) = (JobLimits::default(), config::Background::Keep);
     let (jobs, hosting) = cli::jobs(
         &room::new_id(),
         functions,
-        JobLimits::default(),
-        config::Background::Keep,
+        limits,
+        background,
+        cli::Answers::Own,
     )
     .map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
