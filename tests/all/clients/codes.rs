@@ -2,10 +2,7 @@
 
 use rustix::process::Signal;
 use stephost_tests::{ClientError, Host, Language, Points, block_on};
-use tonic::{Code, Streaming};
-use tonic_health::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic::Code;
 
 use super::Foreign;
 use super::page::{rows, spelled};
@@ -87,17 +84,9 @@ async fn seen(row: &str, host: &Host, points: &Points, asks: &Asks<'_>) -> Code 
             host.gate("gate");
             let job = host.script("echo ready; read _ < gate").start().await;
             job.wait_for("ready").await;
-            let mut changes = drains(host).await;
             host.signal(Signal::TERM);
-            while changes
-                .message()
-                .await
-                .expect("it answers")
-                .expect("a change")
-                .status
-                != ServingStatus::NotServing as i32
-            {}
-            drop(changes);
+            // Health may know a moment before the jobs do.
+            while host.job_of(NOTHING).try_start().await.is_ok() {}
             let code = asks.code(host, call, "new", NOTHING).await;
             host.open_gate("gate").await;
             job.ended().await.succeeds();
@@ -107,14 +96,6 @@ async fn seen(row: &str, host: &Host, points: &Points, asks: &Asks<'_>) -> Code 
         }
         unknown => panic!("say here how `{unknown}` is brought about"),
     }
-}
-
-/// Changes of the host's health.
-async fn drains(host: &Host) -> Streaming<HealthCheckResponse> {
-    let mut health = HealthClient::new(host.channel().await);
-    let request = HealthCheckRequest::default();
-    let changes = health.watch(request).await;
-    changes.expect("it can be watched").into_inner()
 }
 
 fn the_codes_are_as_seen_by(language: Option<Language>) {
