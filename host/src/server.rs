@@ -236,7 +236,6 @@ pub(crate) async fn serve(
             let _ = stopped_listening.await;
         });
     let mut server = std::pin::pin!(server);
-    count::begin();
     observe::metrics::serving();
 
     tokio::select! {
