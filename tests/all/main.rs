@@ -6,6 +6,7 @@ mod background;
 mod builtins;
 mod campaigns;
 mod check;
+mod clients;
 mod containment;
 mod dataflow;
 mod doctor;

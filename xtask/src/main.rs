@@ -2,8 +2,8 @@
 //!
 //! Owns how the project is built, tested, shown and measured: [`demo`] runs the main job, [`mod@test`] is the
 //! whole gate, [`tidy`] checks what no compiler does, [`mod@bench`] prints figures, [`mod@campaign`] tries
-//! thousands of faults, [`mod@mutate`] breaks
-//! what the tests must notice, [`mod@dist`] makes and checks
+//! thousands of faults, [`mod@mutate`] breaks what the tests must notice, [`mod@clients`] builds those in other
+//! languages, [`mod@dist`] makes and checks
 //! the release archive. Needs git, a C compiler and
 //! rustup; adds the targets it needs by itself. Installs system packages only when it is told to (`test --install`), and in CI.
 
@@ -12,9 +12,11 @@
 mod bench;
 mod campaign;
 mod cargo;
+mod clients;
 mod demo;
 mod dist;
 mod mutate;
+mod programs;
 mod systems;
 mod test;
 mod tidy;
@@ -28,6 +30,8 @@ Usage: cargo xtask VERB
   test [--long] [--windows] [--install]
           everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too;
           with --windows, only native steps on Windows, under Wine; with --install, installs what is missing for that (Debian)
+  clients [--install]
+          what tests need to see the host as clients in Go and Python do, below target/clients; `test` does it too
   tidy    what no compiler checks: directions, headers, names, links
   bench NAME [--json]
           what jobs cost in the host, steps in its sandbox, and containment, against floors of the same run;
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
         rest.first(),
         !matches!(
             verb.as_deref(),
-            Some("bench" | "campaign" | "dist" | "mutate" | "test")
+            Some("bench" | "campaign" | "clients" | "dist" | "mutate" | "test")
         ),
     ) {
         eprintln!("error: {surplus:?} is one argument too many\n\n{HELP}");
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Some("test") => test::test(&rest),
         Some("bench") => bench::bench(&rest),
         Some("campaign") => campaign::campaign(&rest),
+        Some("clients") => clients::clients(&rest),
         Some("mutate") => mutate::mutate(&rest),
         Some("dist") => dist::dist(&rest),
         Some("tidy") => tidy::tidy(&cargo::root()),

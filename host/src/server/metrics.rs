@@ -96,6 +96,8 @@ impl MetricsListener {
 
     /// Answers whoever connects. Never ends by itself; connections end with it.
     pub(crate) async fn serve(self) {
+        // Before the first reader: a series that appears later looks like one that began late.
+        super::count::begin();
         match self {
             MetricsListener::Loopback(listener) => answer(TcpListenerStream::new(listener)).await,
             MetricsListener::Unix(listener, _) => answer(listen::accepted(listener)).await,

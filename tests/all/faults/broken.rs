@@ -13,9 +13,7 @@ fn with_faulty_host(test: impl AsyncFnOnce(&Host, &Points, &dyn Fn() -> String))
     let points = Points::new();
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
-    let mut options = points.options();
-    let log_file = ["--log-file".into(), file.clone().into()];
-    options.arguments.extend(log_file);
+    let options = points.options().with_log(&file);
     block_on(async {
         let host = Host::start(options).await;
         let operator = || std::fs::read_to_string(&file).expect("there is a log");
