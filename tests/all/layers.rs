@@ -290,13 +290,11 @@ async fn gone(cgroup: &Path) {
 
 /// A host whose directory for temporary files is shared with others, and whose log lies in it.
 async fn host_at(temp: &TempDir) -> Host {
-    let log = temp.path().join("log");
-    Host::start(Options {
-        arguments: vec!["--log-file".into(), log.into()],
+    let options = Options {
         env: vec![("TMPDIR".into(), temp.path().into())],
         ..Options::default()
-    })
-    .await
+    };
+    Host::start(options.with_log(&temp.path().join("log"))).await
 }
 
 fn log_of(temp: &TempDir) -> String {

@@ -492,9 +492,9 @@ fn refused(error: RunError) -> Failure {
         RunError::Refused(RefusedJob::Directory { source }) => {
             Failure::usage(anyhow::Error::new(source).context("the job's directory cannot be used"))
         }
-        RunError::Refused(RefusedJob::LogLevel { .. } | RefusedJob::Variable(_)) => {
-            Failure::usage(error)
-        }
+        RunError::Refused(
+            RefusedJob::LogLevel { .. } | RefusedJob::Variable(_) | RefusedJob::TooMuchToHide(_),
+        ) => Failure::usage(error),
         RunError::Refused(RefusedJob::Steps(_)) => Failure::bad_input(error),
         RunError::Refused(RefusedJob::Broken(_))
         | RunError::Broken(_)

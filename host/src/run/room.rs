@@ -17,7 +17,7 @@ pub(crate) mod journal;
 use std::fs::Permissions;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,6 +36,8 @@ use journal::Journal;
 const PREFIX: &str = "stephost-host-";
 /// The record, in the room.
 const RECORD: &str = "host.json";
+/// How often a room is made again that a janitor took away.
+const TRIES_MAX: usize = 16;
 /// The only form of a record so far.
 const VERSION: u32 = 1;
 
@@ -125,21 +127,38 @@ impl Room {
             }),
         };
         let path = parent.join(format!("{PREFIX}{id}"));
-        std::fs::create_dir(&path)?;
+        let mut tries = 0..TRIES_MAX;
+        loop {
+            let made = Room::locked(&path, cgroup);
+            // A janitor that found it before it had its lock has taken it away.
+            let taken = match &made {
+                Ok(room) => !room.is_there(),
+                Err(error) => error.kind() == io::ErrorKind::NotFound && parent.is_dir(),
+            };
+            if taken && tries.next().is_some() {
+                continue;
+            }
+            let room = made?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            let file = openat(&room.dir, RECORD, flags, Mode::RUSR | Mode::WUSR)?;
+            std::fs::File::from(file).write_all(&serde_json::to_vec(&record)?)?;
+            return Ok(room);
+        }
+    }
+
+    /// A room with nothing in it. Whoever has the lock of one that is there keeps it.
+    fn locked(path: &Path, cgroup: Option<&CgroupId>) -> io::Result<Room> {
+        std::fs::DirBuilder::new().mode(0o700).create(path)?;
         // From here on its drop removes it.
         let room = Room {
-            dir: open_dir(&path)?,
-            path,
+            dir: open_dir(path)?,
+            path: path.to_owned(),
             cgroup: cgroup.map(|cgroup| cgroup.path.clone()),
             closed: AtomicBool::new(false),
         };
         // Not left to the umask: what jobs keep here may be secrets.
-        std::fs::set_permissions(&room.path, Permissions::from_mode(0o700))?;
-        // A janitor that found it just now lets go at once: there is no record yet.
+        std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
         flock(&room.dir, FlockOperation::LockExclusive)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(&room.dir, RECORD, flags, Mode::RUSR | Mode::WUSR)?;
-        std::fs::File::from(file).write_all(&serde_json::to_vec(&record)?)?;
         Ok(room)
     }
 

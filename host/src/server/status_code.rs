@@ -15,6 +15,7 @@ pub(super) fn run(error: RunError) -> Status {
             RefusedJob::Steps(_) | RefusedJob::LogLevel { .. } | RefusedJob::Variable(_) => {
                 Code::InvalidArgument
             }
+            RefusedJob::TooMuchToHide(_) => Code::ResourceExhausted,
             RefusedJob::Directory { .. } => Code::FailedPrecondition,
             RefusedJob::Unlimited { .. } => Code::Unavailable,
             RefusedJob::Storage { source } => match source.kind() {

@@ -96,9 +96,11 @@ pub(crate) fn clean(parent: &Path) -> Cleaned {
     });
     for entry in named.take(ROOMS_MAX) {
         let path = entry.path();
-        if let Some((dir, record)) = dead_room(&path)
-            && let Err(fault) = clean_room(&path, dir, &record, &mut cleaned)
-        {
+        let removed = match dead_room(&path) {
+            Some((dir, record)) => clean_room(&path, dir, &record, &mut cleaned),
+            None => remove_unfinished(&path),
+        };
+        if let Err(fault) = removed {
             cleaned.faults.push(format!("{}: {fault}", path.display()));
         }
     }
@@ -143,17 +145,41 @@ pub(crate) fn record(cleaned: &Cleaned) {
 
 /// The room at `path` with its record, locked by us, if it is a dead host's.
 fn dead_room(path: &Path) -> Option<(OwnedFd, Record)> {
-    let dir = open_dir(path).ok()?;
-    let stat = fstat(&dir).ok()?;
-    let is_private = stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-    if !is_private || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return None;
-    }
-    let record = read_record(&dir, stat.st_uid)?;
+    let (dir, user) = locked_room(path)?;
+    let record = read_record(&dir, user)?;
     let has_its_name = path.file_name() == Some(format!("{PREFIX}{}", record.id).as_ref());
     // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
     let is_dead = matches!(record.identity().lives(), Ok(false));
     (record.version == VERSION && has_its_name && is_dead).then_some((dir, record))
+}
+
+/// Removes a room that holds nothing but a record that was never finished, or not even that: its host was killed while it
+/// made the room, or a janitor while he removed it. A host that makes it just now sees that it is gone, and makes another.
+fn remove_unfinished(path: &Path) -> std::io::Result<()> {
+    let Some((dir, user)) = locked_room(path) else {
+        return Ok(());
+    };
+    for entry in path.read_dir()? {
+        if entry?.file_name() != RECORD {
+            return Ok(());
+        }
+        let record = read_own(&dir, RECORD, user, RECORD_BYTES_MAX);
+        let is_torn =
+            record.is_some_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_err());
+        if !is_torn {
+            return Ok(());
+        }
+    }
+    remove(&dir, path)
+}
+
+/// The room at `path`, and whose it is, if it is ours and nobody else has its lock.
+fn locked_room(path: &Path) -> Option<(OwnedFd, u32)> {
+    let dir = open_dir(path).ok()?;
+    let stat = fstat(&dir).ok()?;
+    let is_private = stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+    let is_free = || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok();
+    (is_private && is_free()).then_some((dir, stat.st_uid))
 }
 
 fn read_record(dir: &OwnedFd, user: u32) -> Option<Record> {
@@ -327,6 +353,51 @@ mod tests {
             assert!(path.symlink_metadata().is_ok(), "{row}");
         }
         assert_eq!(elsewhere.path().read_dir().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_room_that_was_never_finished_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let room = |record: Option<&str>| {
+            let path = parent.path().join(format!("{PREFIX}{}", new_id()));
+            std::fs::create_dir(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+            if let Some(record) = record {
+                std::fs::write(path.join(RECORD), record).unwrap();
+            }
+            path
+        };
+        let unfinished = [room(None), room(Some("")), room(Some("{\"version\":1,"))];
+        let of_tomorrow = room(Some("{\"version\":\"two\"}"));
+        let just_made = room(None);
+        let lock = open_dir(&just_made).unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let cleaned = clean(parent.path());
+        assert_eq!((cleaned.hosts, cleaned.faults.len()), (0, 0), "{cleaned:?}");
+        for path in unfinished {
+            assert!(!path.exists(), "{}", path.display());
+        }
+        assert!(of_tomorrow.exists() && just_made.exists());
+    }
+
+    #[test]
+    fn hosts_that_make_their_rooms_beside_janitors_have_them() {
+        let parent = tempfile::tempdir().unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let janitor = scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    clean(parent.path());
+                }
+            });
+            for _ in 0..200 {
+                let room = Room::make(parent.path(), &new_id(), None).unwrap();
+                assert!(room.is_there());
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            janitor.join().unwrap();
+        });
+        assert_eq!(parent.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]
