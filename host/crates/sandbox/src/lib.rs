@@ -37,6 +37,8 @@ mod run;
 mod signature;
 mod stop;
 mod sys;
+#[cfg_attr(windows, path = "thread_clock/sys.rs")]
+mod thread_clock;
 #[cfg(test)]
 mod tests;
 mod trap;
