@@ -8,11 +8,12 @@ pub(crate) mod panics;
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::files;
 
 /// Where the operator's log goes.
 pub(crate) enum OperatorLog<'a> {
@@ -34,11 +35,9 @@ pub(crate) fn start(log: OperatorLog<'_>) -> io::Result<()> {
         OperatorLog::Nowhere => {}
         OperatorLog::Stderr => subscriber.with_writer(io::stderr).init(),
         OperatorLog::File(path) => {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(path)?;
+            let mut options = OpenOptions::new();
+            options.create(true).append(true);
+            let file = files::for_us_alone(&mut options).open(path)?;
             subscriber.with_writer(Mutex::new(file)).init();
         }
     }

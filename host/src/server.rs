@@ -7,6 +7,7 @@
 
 mod catch_panic;
 mod convert;
+#[cfg_attr(windows, path = "server/listen/windows.rs")]
 pub(crate) mod listen;
 mod refine;
 mod status_code;
@@ -24,10 +25,10 @@ use stephost_proto::{
     CancelRequest, CancelResponse, CloseRequest, CloseResponse, FollowLogsRequest,
     FollowLogsResponse, RunRequest, RunResponse, StatusRequest, StatusResponse,
 };
-use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status};
 
+use self::listen::Listener;
 use crate::jobs::Jobs;
 use crate::observe::panics::names_job;
 
@@ -189,7 +190,7 @@ pub(crate) enum Drain {
 ///
 /// When the connections cannot be served at all.
 pub(crate) async fn serve(
-    listener: UnixListener,
+    listener: Listener,
     jobs: Arc<Jobs>,
     mut drain: watch::Receiver<Drain>,
     patience: Duration,

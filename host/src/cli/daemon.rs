@@ -4,6 +4,9 @@
 //! operates the machine: flags, files below `/etc/stephost`, a socket from systemd. It tells systemd when it is ready,
 //! reloads, drains and lives. SIGHUP reads the policy again, for new jobs; one that cannot be used changes nothing.
 
+#[cfg_attr(not(target_os = "linux"), path = "daemon/absent_systemd.rs")]
+mod systemd;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,15 +14,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
-use listenfd::ListenFd;
-use sd_notify::NotifyState;
 use stephost_policy::{Amount, Policy};
-use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::systemd::{HandedOver, News};
 use super::exit::{self, Failure};
 use super::serve::{SocketFile, listening, runtime, watch_signals};
+use super::signals::{Asked, Listening};
 use super::{policy, print};
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
 use crate::jobs::Jobs;
@@ -98,8 +99,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         .context("opening the log")
         .map_err(Failure::cannot_create)?;
     // It takes variables out of the environment: before there are other threads.
-    let handed_over = ListenFd::from_env().take_unix_listener(0);
-    let handed_over = handed_over
+    let handed_over = HandedOver::take()
         .context("taking the socket from systemd")
         .map_err(Failure::unavailable)?;
     super::tidy_up();
@@ -110,10 +110,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
     code
 }
 
-async fn serving(
-    settings: Settings,
-    handed_over: Option<std::os::unix::net::UnixListener>,
-) -> Result<u8, Failure> {
+async fn serving(settings: Settings, handed_over: Option<HandedOver>) -> Result<u8, Failure> {
     let limits = settings.job_limits();
     let file = settings.policy.value;
     let policy = match read_policy(file.as_deref()) {
@@ -125,15 +122,23 @@ async fn serving(
         None => config::own_builtins(),
     };
     let own = own.map_err(Failure::config)?;
-    let (listener, _socket) = match handed_over {
+    let (listener, place, _socket) = match handed_over {
         // Its file is systemd's.
-        Some(listener) => (adopted(listener)?, None),
+        Some(handed_over) => {
+            let adopted = handed_over.adopt();
+            let (listener, place) = adopted
+                .context("using the socket from systemd")
+                .map_err(Failure::unavailable)?;
+            (listener, place, None)
+        }
         None => {
             let (listener, path) = listening(settings.socket.value.as_deref())?;
-            config::announce_socket(&path);
-            (listener, Some(SocketFile::new(path)))
+            (listener, Some(path.clone()), Some(SocketFile::new(path)))
         }
     };
+    if let Some(place) = &place {
+        config::announce_socket(place);
+    }
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
@@ -146,13 +151,11 @@ async fn serving(
         reload_on_hangup(file, Arc::clone(&jobs))
             .context("listening for SIGHUP")
             .map_err(Failure::internal)?,
-        tokio::spawn(live()),
+        tokio::spawn(systemd::live()),
     ];
     let saying = tokio::spawn(say_when_draining(drain_heard.clone()));
-    let place = listener.local_addr().ok();
-    let place = place.as_ref().and_then(|address| address.as_pathname());
-    tracing::info!(socket = ?place.unwrap_or(Path::new("unnamed")), "listening");
-    tell(&[NotifyState::Ready]);
+    tracing::info!(socket = ?place.as_deref().unwrap_or(Path::new("unnamed")), "listening");
+    systemd::tell(News::Ready);
     let drain_timeout = settings.drain_timeout.value;
     let served = server::serve(listener, jobs, drain_heard.clone(), drain_timeout).await;
     if *drain_heard.borrow() == Drain::No {
@@ -179,32 +182,15 @@ fn read_policy(file: Option<&Path>) -> Result<Policy, PolicyFileError> {
     Ok(loaded.policy)
 }
 
-fn adopted(listener: std::os::unix::net::UnixListener) -> Result<UnixListener, Failure> {
-    if let Ok(address) = listener.local_addr()
-        && let Some(path) = address.as_pathname()
-    {
-        config::announce_socket(path);
-    }
-    listener
-        .set_nonblocking(true)
-        .and_then(|()| UnixListener::from_std(listener))
-        .context("using the socket from systemd")
-        .map_err(Failure::unavailable)
-}
-
 /// Reads the policy again at every SIGHUP.
 fn reload_on_hangup(
     file: Option<PathBuf>,
     jobs: Arc<Jobs>,
 ) -> std::io::Result<tokio::task::JoinHandle<()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut hangup = Listening::to(Asked::Hangup)?;
     Ok(tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match NotifyState::monotonic_usec_now() {
-                // In one message, or systemd waits for the other half.
-                Ok(now) => tell(&[NotifyState::Reloading, now]),
-                Err(_) => tell(&[NotifyState::Reloading]),
-            }
+        while hangup.heard().await.is_some() {
+            systemd::tell(News::Reloading);
             let file = file.clone();
             let read = tokio::task::spawn_blocking(move || read_policy(file.as_deref()));
             match read.await {
@@ -222,7 +208,7 @@ fn reload_on_hangup(
                 }
                 Err(_panicked) => tracing::error!("the policy stays as it was"),
             }
-            tell(&[NotifyState::Ready]);
+            systemd::tell(News::Ready);
         }
     }))
 }
@@ -230,25 +216,8 @@ fn reload_on_hangup(
 async fn say_when_draining(mut drain: watch::Receiver<Drain>) {
     if drain.wait_for(|drain| *drain != Drain::No).await.is_ok() {
         tracing::info!("draining: no new jobs");
-        tell(&[NotifyState::Stopping]);
+        systemd::tell(News::Stopping);
     }
-}
-
-/// Tells systemd's watchdog, if there is one, that the host still runs its tasks.
-async fn live() {
-    let Some(patience) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let mut tick = tokio::time::interval(patience / 2);
-    loop {
-        tick.tick().await;
-        tell(&[NotifyState::Watchdog]);
-    }
-}
-
-/// Tells systemd, if it listens; that it does not changes nothing.
-fn tell(states: &[NotifyState<'_>]) {
-    let _ = sd_notify::notify(states);
 }
 
 /// Does what the command says.

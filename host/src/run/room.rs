@@ -11,25 +11,24 @@
 //! Called by `cli`, which makes one for each host, and `jobs`, whose workspaces lie in it.
 
 pub(crate) mod janitor;
+#[cfg_attr(windows, path = "room/windows/place.rs")]
+mod place;
 
-use std::fs::Permissions;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
 use serde::{Deserialize, Serialize};
 use stephost_process::{CgroupId, Identity};
 
-use super::workspace::removal;
+use self::place::Place;
 
 /// How the directories of hosts are called. Only says where to look; what counts is lock and record.
 const PREFIX: &str = "stephost-host-";
 /// The record, in the room.
 const RECORD: &str = "host.json";
+/// Largest record that is read.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// The only form of a record so far.
 const VERSION: u32 = 1;
 
@@ -91,9 +90,7 @@ pub(crate) fn cgroup_name(id: &str) -> String {
 /// The room of a host that lives. Dropping it removes it with everything in it.
 #[derive(Debug)]
 pub(crate) struct Room {
-    path: PathBuf,
-    /// Holds the lock.
-    dir: OwnedFd,
+    place: Place,
     cgroup: Option<PathBuf>,
     closed: AtomicBool,
 }
@@ -119,36 +116,24 @@ impl Room {
             }),
         };
         let path = parent.join(format!("{PREFIX}{id}"));
-        std::fs::create_dir(&path)?;
         // From here on its drop removes it.
         let room = Room {
-            dir: open_dir(&path)?,
-            path,
+            place: Place::make(&path)?,
             cgroup: cgroup.map(|cgroup| cgroup.path.clone()),
             closed: AtomicBool::new(false),
         };
-        // Not left to the umask: what jobs keep here may be secrets.
-        std::fs::set_permissions(&room.path, Permissions::from_mode(0o700))?;
-        // A janitor that found it just now lets go at once: there is no record yet.
-        flock(&room.dir, FlockOperation::LockExclusive)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(&room.dir, RECORD, flags, Mode::RUSR | Mode::WUSR)?;
-        std::fs::File::from(file).write_all(&serde_json::to_vec(&record)?)?;
+        room.place.move_in(&serde_json::to_vec(&record)?)?;
         Ok(room)
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// Whether it is still where it was: whoever tidies TMPDIR up may have taken it away.
     pub(crate) fn is_there(&self) -> bool {
-        let own = rustix::fs::fstat(&self.dir);
-        let there = std::fs::symlink_metadata(&self.path);
-        own.is_ok_and(|own| {
-            there.is_ok_and(|there| (there.dev(), there.ino()) == (own.st_dev, own.st_ino))
-        })
+        self.place.is_there()
     }
 
     /// Removes it with everything in it. One whose cgroup could not be removed stays: by its record the next janitor finds that.
@@ -157,7 +142,7 @@ impl Room {
         if self.closed.swap(true, Ordering::Relaxed) || has_inhabitants {
             return;
         }
-        if let Err(error) = remove(&self.dir, &self.path)
+        if let Err(error) = self.place.remove()
             && self.is_there()
         {
             tracing::warn!(%error, "the host's directory could not be removed");
@@ -171,41 +156,10 @@ impl Drop for Room {
     }
 }
 
-/// Removes a room with everything in it. The lock is ours, and goes last.
-fn remove(dir: &OwnedFd, path: &Path) -> io::Result<()> {
-    let room = Dir::from_std_file(std::fs::File::from(dir.try_clone()?));
-    for entry in room.entries()? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == RECORD {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            // A handle that only names it: a step may have taken all permissions away.
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let inner = openat(&room, &name, flags, Mode::empty())?;
-            removal::empty(&Dir::from_std_file(std::fs::File::from(inner)))?;
-            room.remove_dir(&name)?;
-        } else {
-            room.remove_file(&name)?;
-        }
-    }
-    // Last, so that what could not be removed is found again.
-    match room.remove_file(RECORD) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    // Whatever has its name by now: only an empty directory goes.
-    Ok(unlinkat(CWD, path, AtFlags::REMOVEDIR)?)
-}
-
-fn open_dir(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(CWD.as_fd(), path, flags, Mode::empty())?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]

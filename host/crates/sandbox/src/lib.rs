@@ -37,10 +37,10 @@ mod run;
 mod signature;
 mod stop;
 mod sys;
-#[cfg_attr(windows, path = "thread_clock/sys.rs")]
-mod thread_clock;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(windows, path = "thread_clock/sys.rs")]
+mod thread_clock;
 mod trap;
 mod value;
 

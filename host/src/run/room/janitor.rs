@@ -5,30 +5,15 @@
 //! followed, nothing is known by its name alone. What somebody still lives in stays for the next time, and is named.
 //! Called by `cli`, once, before a host listens. Blocks, five seconds for each dead host whose processes do not die.
 
-use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, fstat, fstatfs, openat};
-use rustix::io::Errno;
 use stephost_process::{Cleared, Mark, Survivor, clear_cgroup, kill_marked};
 
-use super::{PREFIX, RECORD, Record, VERSION, open_dir, remove};
+use super::place::{self, Place};
+use super::{PREFIX, Record, VERSION};
 
-/// Largest record that is read.
-const RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// Most rooms that are looked at; the next janitor goes on.
 const ROOMS_MAX: usize = 10_000;
-/// File systems on which a lock may not reach the host that holds it: NFS, SMB and CIFS, 9p, FUSE, Ceph (magic.h).
-const REMOTE: [u64; 6] = [
-    0x6969,
-    0xFF53_4D42,
-    0xFE53_4D42,
-    0x0102_1997,
-    0x6573_5546,
-    0x00C3_6400,
-];
-
 /// What was done.
 #[derive(Debug, Default)]
 pub(crate) struct Cleaned {
@@ -45,11 +30,10 @@ pub(crate) struct Cleaned {
 /// Removes what dead hosts left below `parent`.
 pub(crate) fn clean(parent: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    let is_local = open_dir(parent).is_ok_and(|dir| is_local(&dir));
     let Ok(entries) = parent.read_dir() else {
         return cleaned;
     };
-    if !is_local {
+    if !place::locks_reach_everybody(parent) {
         return cleaned;
     }
     let named = entries.flatten().filter(|entry| {
@@ -58,8 +42,8 @@ pub(crate) fn clean(parent: &Path) -> Cleaned {
     });
     for entry in named.take(ROOMS_MAX) {
         let path = entry.path();
-        if let Some((dir, record)) = dead_room(&path)
-            && let Err(fault) = clean_room(&path, &dir, &record, &mut cleaned)
+        if let Some((room, record)) = dead_room(&path)
+            && let Err(fault) = clean_room(&room, &record, &mut cleaned)
         {
             cleaned.faults.push(format!("{}: {fault}", path.display()));
         }
@@ -94,43 +78,16 @@ pub(crate) fn record(cleaned: &Cleaned) {
 }
 
 /// The room at `path` with its record, locked by us, if it is a dead host's.
-fn dead_room(path: &Path) -> Option<(OwnedFd, Record)> {
-    let dir = open_dir(path).ok()?;
-    let stat = fstat(&dir).ok()?;
-    let is_private =
-        stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-    if !is_private || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return None;
-    }
-    let record = read_record(&dir, stat.st_uid)?;
+fn dead_room(path: &Path) -> Option<(Place, Record)> {
+    let room = Place::abandoned(path)?;
+    let record: Record = serde_json::from_slice(&room.record()?).ok()?;
     let has_its_name = path.file_name() == Some(format!("{PREFIX}{}", record.id).as_ref());
     // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
     let is_dead = matches!(record.identity().lives(), Ok(false));
-    (record.version == VERSION && has_its_name && is_dead).then_some((dir, record))
+    (record.version == VERSION && has_its_name && is_dead).then_some((room, record))
 }
 
-fn read_record(dir: &OwnedFd, user: u32) -> Option<Record> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(dir, RECORD, flags, Mode::empty()).ok()?;
-    let stat = fstat(&file).ok()?;
-    let is_ours = stat.st_uid == user
-        && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-        && stat.st_mode & 0o022 == 0;
-    if !is_ours {
-        return None;
-    }
-    let mut text = Vec::new();
-    let file = std::fs::File::from(file);
-    file.take(RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
-}
-
-fn clean_room(
-    path: &Path,
-    dir: &OwnedFd,
-    record: &Record,
-    cleaned: &mut Cleaned,
-) -> std::io::Result<()> {
+fn clean_room(room: &Place, record: &Record, cleaned: &mut Cleaned) -> std::io::Result<()> {
     let host = record.identity();
     // With another start of the machine, processes and cgroups are gone.
     if host.is_of_this_boot()? {
@@ -158,18 +115,9 @@ fn clean_room(
             return Ok(());
         }
     }
-    remove(dir, path)?;
+    room.remove()?;
     cleaned.hosts += 1;
     Ok(())
-}
-
-/// Whether a lock here is seen by every process that could hold one.
-fn is_local(dir: &OwnedFd) -> bool {
-    match fstatfs(dir) {
-        Ok(stat) => u64::try_from(stat.f_type).is_ok_and(|kind| !REMOTE.contains(&kind)),
-        Err(Errno::NOSYS) => true,
-        Err(_) => false,
-    }
 }
 
 #[cfg(test)]
@@ -180,7 +128,9 @@ mod tests {
     use stephost_process::Identity;
     use tempfile::TempDir;
 
-    use super::super::{Cgroup, Room, new_id};
+    use rustix::fs::{FileType, Mode};
+
+    use super::super::{Cgroup, RECORD, Room, new_id};
     use super::*;
 
     /// A room as a dead host leaves it, after `change`.
