@@ -1,0 +1,453 @@
+//! The host itself on Windows, as a runner and as a person use it: the built program, its pipe, its jobs. Run under Wine by
+//! `cargo xtask test --windows`; what Wine cannot show is named in docs/windows.md.
+#![cfg(windows)]
+#![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
+
+use std::future::Future;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use stephost_client::{Client, JobStatus, Kind, Request, State};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStderr, Command};
+
+/// Longest time of anything. Far beyond what any needs, also on a loaded machine.
+const GUARD: Duration = Duration::from_secs(120);
+/// What the host prints before the name of its pipe.
+const MARKER: &str = "step-runner is listening on socket ";
+
+async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(GUARD, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what} took longer than {GUARD:?}"),
+    }
+}
+
+/// The program under test. Where it was built is no Windows path under Wine, until it gets a drive.
+fn program() -> PathBuf {
+    let built = std::env::var_os("STEPHOST_BIN").expect("STEPHOST_BIN says which program");
+    std::path::absolute(built).unwrap()
+}
+
+/// The program of the steps, as it stands in YAML.
+fn step() -> String {
+    let path = std::path::absolute(env!("CARGO_BIN_EXE_step")).unwrap();
+    path.to_str().unwrap().replace('\\', "/")
+}
+
+/// A function of one program.
+fn function(arguments: &[&str]) -> String {
+    let words: Vec<String> = std::iter::once(step())
+        .chain(arguments.iter().map(|&argument| argument.to_owned()))
+        .map(|word| format!("'{word}'"))
+        .collect();
+    format!("spec: {{}}\n---\nexec:\n  command: [{}]\n", words.join(", "))
+}
+
+fn new_pipe() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!(r"\\.\pipe\stephost-test-{}-{count}", std::process::id())
+}
+
+/// The program with what every Windows program needs, working with temporary files in `temp`.
+fn command(temp: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    let system = std::env::vars_os().filter(|(name, _)| name.eq_ignore_ascii_case("SystemRoot"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(system)
+        .env("TEMP", temp)
+        .env("TMP", temp)
+        .env("Greeting", "from the host")
+        .current_dir(temp)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// What a program that has ended left.
+struct Ended {
+    status: ExitStatus,
+    out: String,
+    err: String,
+}
+
+async fn run(temp: &TempDir, arguments: &[&str]) -> Ended {
+    let output = within("the program", command(temp.path(), arguments).output()).await;
+    let output = output.expect("it starts");
+    Ended {
+        status: output.status,
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn entries(dir: &TempDir) -> Vec<String> {
+    let entries = dir.path().read_dir().unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// A host that listens.
+struct Host {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    pipe: String,
+    temp: TempDir,
+    client: Client,
+}
+
+impl Host {
+    async fn start() -> Host {
+        Host::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start_in(temp: TempDir) -> Host {
+        let pipe = new_pipe();
+        let mut child = command(temp.path(), &["steps", "serve", "--socket", &pipe])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program under test starts");
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        within("the marker", stderr.read_line(&mut first))
+            .await
+            .unwrap();
+        assert_eq!(first.trim_end(), format!("{MARKER}{pipe}"));
+        let client = within("connecting", Client::connect(Path::new(&pipe))).await;
+        Host {
+            child,
+            stderr,
+            client: client.expect("a host that says so listens"),
+            pipe,
+            temp,
+        }
+    }
+
+    async fn begin(&self, id: &str, steps: &str, grace: Option<Duration>) {
+        let request = Request {
+            id: id.to_owned(),
+            steps: steps.to_owned(),
+            grace,
+            ..Request::default()
+        };
+        within("Run", self.client.run(request)).await.unwrap();
+    }
+
+    /// The log as people read it.
+    async fn log(&self, id: &str) -> String {
+        let mut follow = self.client.follow(id, 0);
+        let mut stored = Vec::new();
+        while let Some(piece) = within("the log", follow.next()).await.unwrap() {
+            stored.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8(stored).unwrap();
+        // Each line has a stamp of 32 bytes.
+        text.lines().map(|line| format!("{}\n", &line[32..])).collect()
+    }
+
+    /// Waits until the log says this.
+    async fn heard(&self, id: &str, words: &str) {
+        let mut follow = self.client.follow(id, 0);
+        let mut stored = Vec::new();
+        let said = async {
+            while !String::from_utf8_lossy(&stored).contains(words) {
+                let piece = follow.next().await.unwrap();
+                stored.extend_from_slice(&piece.expect("the log ended before"));
+            }
+        };
+        within(words, said).await;
+    }
+
+    async fn status(&self, id: &str) -> JobStatus {
+        within("Status", self.client.status(id)).await.unwrap()
+    }
+
+    async fn close(&self, id: &str) {
+        within("Close", self.client.close(id)).await.unwrap();
+    }
+
+    /// Kills the host and gives back what it was started in.
+    async fn kill(mut self) -> TempDir {
+        within("the end", self.child.kill()).await.unwrap();
+        let mut rest = String::new();
+        within("the last words", self.stderr.read_to_string(&mut rest))
+            .await
+            .unwrap();
+        assert_eq!(rest, "", "the host said nothing but the marker");
+        self.temp
+    }
+}
+
+/// Those who are to be seen to end.
+struct Witnesses(TcpListener);
+
+impl Witnesses {
+    async fn listen() -> (Witnesses, String) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        (Witnesses(listener), address)
+    }
+
+    async fn met(&self, count: usize) -> Vec<TcpStream> {
+        let mut met = Vec::new();
+        for _ in 0..count {
+            met.push(within("a witness", self.0.accept()).await.unwrap().0);
+        }
+        met
+    }
+}
+
+/// Waits until all of them are dead.
+async fn all_end(witnesses: Vec<TcpStream>) {
+    for mut witness in witnesses {
+        let mut nothing = [0];
+        // They never say anything: either the end, or the connection is broken off.
+        let read = within("the end of a process", witness.read(&mut nothing)).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+}
+
+#[tokio::test]
+async fn version_check_and_explain_answer_as_elsewhere() {
+    let temp = tempfile::tempdir().unwrap();
+    let version = run(&temp, &["version"]).await;
+    assert!(version.status.success(), "{}", version.err);
+    assert!(version.out.contains("windows"), "{}", version.out);
+    std::fs::write(temp.path().join("func.yml"), function(&["say", "x"])).unwrap();
+    let good = run(&temp, &["check", "func.yml"]).await;
+    assert!(good.status.success(), "{}{}", good.out, good.err);
+    std::fs::write(temp.path().join("func.yml"), "spec: {}\n---\nexec: 1\n").unwrap();
+    let bad = run(&temp, &["check", "func.yml"]).await;
+    assert_eq!(bad.status.code(), Some(1), "{}{}", bad.out, bad.err);
+    assert!(bad.err.contains("func.yml") || bad.out.contains("func.yml"));
+}
+
+#[tokio::test]
+async fn a_function_with_a_program_and_a_builtin_runs_and_leaves_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let steps = format!(
+        "spec: {{}}\n---\nrun:\n  - name: native\n    func: ./native\n  - name: greet\n    func: builtin://hello\n    inputs:\n      name: Windows\n"
+    );
+    std::fs::create_dir(work.path().join("native")).unwrap();
+    let native = function(&["variable", "GREETING"]);
+    std::fs::write(work.path().join("native/func.yml"), native).unwrap();
+    std::fs::write(work.path().join("func.yml"), steps).unwrap();
+    let done = run(&temp, &["run", work.path().to_str().unwrap()]).await;
+    assert!(done.status.success(), "{}{}", done.out, done.err);
+    assert!(done.out.contains("from the host\n"), "{}", done.out);
+    assert!(done.out.contains("Hello, Windows!"), "{}", done.out);
+    assert_eq!(entries(&temp), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_step_that_fails_says_with_which_code() {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::write(temp.path().join("func.yml"), function(&["fail", "7"])).unwrap();
+    let done = run(&temp, &["run", "func.yml"]).await;
+    assert!(!done.status.success());
+    assert!(done.err.contains("exit status 7"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn a_job_over_the_pipe_is_run_followed_asked_about_and_closed() {
+    let host = Host::start().await;
+    host.begin("j", &function(&["say", "over a pipe"]), None).await;
+    assert_eq!(host.log("j").await, "over a pipe\n");
+    let status = host.status("j").await;
+    assert_eq!((status.state, status.kind), (State::Success, None));
+    host.begin("k", &function(&["fail", "3"]), None).await;
+    host.log("k").await;
+    let status = host.status("k").await;
+    assert_eq!((status.state, status.kind), (State::Failure, Some(Kind::StepFailure)));
+    assert!(status.message.ends_with("exit status 3"), "{}", status.message);
+    for id in ["j", "k"] {
+        host.close(id).await;
+        assert!(within("Status", host.client.status(id)).await.is_err());
+    }
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn outputs_travel_through_their_files() {
+    let host = Host::start().await;
+    let step = step();
+    let steps = format!(
+        "spec:\n  outputs:\n    answer:\n      type: string\n---\nenv:\n  OUTPUT_FILE: ${{{{ output_file }}}}\nexec:\n  command: ['{step}', output, '{{\"name\": \"answer\", \"value\": \"42\"}}']\n"
+    );
+    host.begin("j", &steps, None).await;
+    let log = host.log("j").await;
+    let status = host.status("j").await;
+    assert_eq!(status.state, State::Success, "{}\n{log}", status.message);
+    host.close("j").await;
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn many_clients_are_served_at_once() {
+    let host = Host::start().await;
+    let steps = function(&["say", "here"]);
+    let mut calls = Vec::new();
+    for number in 0..8 {
+        let (pipe, steps) = (host.pipe.clone(), steps.clone());
+        calls.push(tokio::spawn(async move {
+            let client = Client::connect(Path::new(&pipe)).await.unwrap();
+            let id = format!("job {number}");
+            let request = Request {
+                id: id.clone(),
+                steps,
+                ..Request::default()
+            };
+            client.run(request).await.unwrap();
+            let mut follow = client.follow(&id, 0);
+            while follow.next().await.unwrap().is_some() {}
+            let state = client.status(&id).await.unwrap().state;
+            client.close(&id).await.unwrap();
+            state
+        }));
+    }
+    for call in calls {
+        assert_eq!(within("a job", call).await.unwrap(), State::Success);
+    }
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_is_asked_first_and_says_its_last_words() {
+    let host = Host::start().await;
+    let (witnesses, address) = Witnesses::listen().await;
+    let grace = Some(GUARD);
+    host.begin("j", &function(&["polite", &address]), grace).await;
+    host.heard("j", "ready").await;
+    let met = witnesses.met(1).await;
+    within("Cancel", host.client.cancel("j")).await.unwrap();
+    assert!(host.log("j").await.contains("asked to end\n"));
+    let status = host.status("j").await;
+    assert_eq!((status.state, status.kind), (State::Cancelled, Some(Kind::Cancelled)));
+    all_end(met).await;
+    host.close("j").await;
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn who_does_not_hear_is_killed_at_the_end_of_the_grace_with_all_his_children() {
+    let host = Host::start().await;
+    let (witnesses, address) = Witnesses::listen().await;
+    let grace = Some(Duration::from_millis(500));
+    host.begin("j", &function(&["stay", &address, "3"]), grace).await;
+    let met = witnesses.met(3).await;
+    within("Cancel", host.client.cancel("j")).await.unwrap();
+    all_end(met).await;
+    host.log("j").await;
+    assert_eq!(host.status("j").await.state, State::Cancelled);
+    host.close("j").await;
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn a_closed_job_leaves_nobody() {
+    let host = Host::start().await;
+    let (witnesses, address) = Witnesses::listen().await;
+    let grace = Some(Duration::from_millis(100));
+    host.begin("j", &function(&["stay", &address, "2"]), grace).await;
+    let met = witnesses.met(2).await;
+    host.close("j").await;
+    all_end(met).await;
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_leaves_nobody_and_the_next_one_removes_its_room() {
+    let host = Host::start().await;
+    let (witnesses, address) = Witnesses::listen().await;
+    host.begin("j", &function(&["stay", &address, "2"]), None).await;
+    let met = witnesses.met(2).await;
+    let living = Host::start_in(tempfile::tempdir_in(host.temp.path()).unwrap()).await;
+    let temp = host.kill().await;
+    all_end(met).await;
+    let rooms = |temp: &TempDir| {
+        let entries = entries(temp).into_iter();
+        entries.filter(|name| name.starts_with("stephost-host-")).collect::<Vec<_>>()
+    };
+    let left = rooms(&temp);
+    assert_eq!(left.len(), 1, "a host has one room");
+    let next = Host::start_in(temp).await;
+    let now = rooms(&next.temp);
+    assert_eq!(now.len(), 1, "{now:?}");
+    assert_ne!(now, left, "the dead one's is gone, the living one's is there");
+    living.kill().await;
+    next.kill().await;
+}
+
+#[tokio::test]
+async fn two_hosts_cannot_have_one_pipe() {
+    let host = Host::start().await;
+    let temp = tempfile::tempdir().unwrap();
+    let second = run(&temp, &["steps", "serve", "--socket", &host.pipe]).await;
+    assert_eq!(second.status.code(), Some(2), "{}", second.err);
+    assert!(second.err.contains("somebody listens at"), "{}", second.err);
+    let nowhere = run(&temp, &["steps", "serve", "--socket", "C:/steps.sock"]).await;
+    assert_eq!(nowhere.status.code(), Some(2), "{}", nowhere.err);
+    assert!(nowhere.err.contains("is no name of a pipe"), "{}", nowhere.err);
+    assert_eq!(host.status_of_nobody().await, 0, "the first one still answers");
+    host.kill().await;
+}
+
+impl Host {
+    async fn status_of_nobody(&self) -> usize {
+        within("Status", self.client.statuses("")).await.unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn health_asks_over_the_pipe() {
+    let host = Host::start().await;
+    let temp = tempfile::tempdir().unwrap();
+    let asked = run(&temp, &["health", "--socket", &host.pipe]).await;
+    assert_eq!((asked.status.code(), &*asked.out), (Some(0), "serving\n"));
+    host.kill().await;
+    let gone = run(&temp, &["health", "--socket", &new_pipe()]).await;
+    assert_eq!(gone.status.code(), Some(69), "{}", gone.err);
+}
+
+#[tokio::test]
+async fn the_proxy_carries_bytes_both_ways() {
+    let host = Host::start().await;
+    let temp = tempfile::tempdir().unwrap();
+    let mut proxy = command(temp.path(), &["steps", "proxy", "--socket", &host.pipe])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to, mut from) = (proxy.stdin.take().unwrap(), proxy.stdout.take().unwrap());
+    // How a client of HTTP/2 begins, and the frame that a server answers with: type 4, settings.
+    to.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    to.flush().await.unwrap();
+    let mut head = [0; 9];
+    within("an answer", from.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[3], 4, "{head:?}");
+    drop(to);
+    let ended = within("the proxy", proxy.wait()).await.unwrap();
+    assert_eq!(ended.code(), Some(0));
+    host.kill().await;
+}
+
+#[tokio::test]
+async fn the_doctor_finds_that_jobs_can_be_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let told = run(&temp, &["doctor"]).await;
+    assert_eq!(told.status.code(), Some(0), "{}{}", told.out, told.err);
+    assert!(told.out.contains("job object"), "{}", told.out);
+    assert!(!told.out.contains("fail "), "{}", told.out);
+}
