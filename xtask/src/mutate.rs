@@ -2,7 +2,8 @@
 //!
 //! Each mutation is a small change of the process crate in a copy of the tree, and the test that must turn red by it. A test
 //! that does not is no test. Not part of the gate, for it takes minutes; that every mutation still applies is.
-//! Tests of broken code may leave processes, so they run in a pid namespace that ends with them.
+//! Tests of broken code may leave processes, so they run in a pid namespace that ends with them. Those of Windows run under Wine,
+//! in a Windows of their own; where there is no Wine they are skipped aloud.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,29 +12,42 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, bail, ensure};
 
 use crate::cargo::{root, target_dir};
+use crate::systems::{WINDOWS, wine};
 
 /// A promise, broken.
 struct Mutation {
     name: &'static str,
+    system: System,
     /// What is changed: file, text that stands there once, what stands there instead.
     changes: &'static [(&'static str, &'static str, &'static str)],
     /// Target of the tests (`lib` or a file of `tests/`), and the test that must fail.
     test: (&'static str, &'static str),
 }
 
+/// Where the broken code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum System {
+    Linux,
+    Windows,
+}
+
 const SUPERVISOR: &str = "host/crates/process/src/supervisor.rs";
+const FAMILY: &str = "host/crates/process/src/supervisor/family.rs";
+const HEARING: &str = "host/crates/process/src/supervisor/host.rs";
 const PHASES: &str = "host/crates/process/src/phases.rs";
 const LINK: &str = "host/crates/process/src/link.rs";
 const LEFTOVERS: &str = "host/crates/process/src/leftovers.rs";
 const READING: &str = "host/crates/process/src/reading.rs";
+const WINDOWS_SUPERVISOR: &str = "host/crates/process/src/windows/supervisor.rs";
+const WINDOWS_CALLS: &str = "host/crates/process/src/windows/sys.rs";
 
-/// Those of Windows (a breakaway that is allowed, any packet taken for the end) come with its code. A supervisor that panics when it
-/// cannot write is none of them: its step ends all the same, by the host.
-const MUTATIONS: [Mutation; 9] = [
+/// A supervisor that panics when it cannot write is none of them: its step ends all the same, by the host.
+const MUTATIONS: [Mutation; 12] = [
     Mutation {
         name: "no-first-cont",
+        system: System::Linux,
         changes: &[(
-            SUPERVISOR,
+            FAMILY,
             "[Signal::CONT, Signal::TERM, Signal::CONT]",
             "[Signal::TERM, Signal::CONT]",
         )],
@@ -44,8 +58,9 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "kill-after-reap",
+        system: System::Linux,
         changes: &[(
-            SUPERVISOR,
+            FAMILY,
             "                    self.exit = Some(exit);\n                    self.usage.add(&usage);\n",
             "                    self.exit = Some(exit);\n                    self.usage.add(&usage);\n                    let _ = sys::reap(Some(pid));\n",
         )],
@@ -56,6 +71,7 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "the-leaders-end-is-the-end",
+        system: System::Linux,
         changes: &[(PHASES, "(Some(_), _) if !others => {", "(Some(_), _) => {")],
         test: (
             "all",
@@ -64,9 +80,10 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "one-look-is-enough",
+        system: System::Linux,
         changes: &[(
             SUPERVISOR,
-            "Due::Sweep => tree.sweep(),",
+            "Due::Sweep => family.sweep(),",
             "Due::Sweep => {}",
         )],
         test: (
@@ -76,6 +93,7 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "the-host-forks",
+        system: System::Linux,
         changes: &[(
             LINK,
             "        let child = command.spawn()?;\n        let process = Arc::new",
@@ -85,6 +103,7 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "no-subreaper",
+        system: System::Linux,
         changes: &[(
             SUPERVISOR,
             "        set_child_subreaper(Some(getpid())).ok()?;\n",
@@ -97,11 +116,13 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "descriptors-are-inherited",
-        changes: &[(SUPERVISOR, "flags | RecvFlags::CMSG_CLOEXEC,", "flags,")],
+        system: System::Linux,
+        changes: &[(HEARING, "flags | RecvFlags::CMSG_CLOEXEC,", "flags,")],
         test: ("all", "starting::a_step_has_three_descriptors_and_no_other"),
     },
     Mutation {
         name: "a-held-pipe-is-closed",
+        system: System::Linux,
         changes: &[(
             LEFTOVERS,
             "(pump.held() > 0).then(|| {",
@@ -114,6 +135,7 @@ const MUTATIONS: [Mutation; 9] = [
     },
     Mutation {
         name: "last-words-are-dropped",
+        system: System::Linux,
         changes: &[(
             READING,
             "        if killed.is_ok() {\n            self.read_what_is_there();\n",
@@ -123,6 +145,39 @@ const MUTATIONS: [Mutation; 9] = [
             "lib",
             "pump::tests::who_was_killed_is_read_to_the_last_byte_and_who_was_let_go_of_is_not",
         ),
+    },
+    Mutation {
+        name: "a-breakaway-is-allowed",
+        system: System::Windows,
+        changes: &[(
+            WINDOWS_CALLS,
+            "LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;",
+            "LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | 0x800;",
+        )],
+        test: ("windows", "nobody_leaves_the_job"),
+    },
+    Mutation {
+        name: "any-packet-is-the-end",
+        system: System::Windows,
+        changes: &[(
+            WINDOWS_SUPERVISOR,
+            "(Some(_), 1) => self.job.members() != [step.pid],",
+            "(Some(_), 1) => false,",
+        )],
+        test: (
+            "windows",
+            "who_outlives_the_leader_is_kept_until_the_job_lets_go",
+        ),
+    },
+    Mutation {
+        name: "nobody-is-asked-to-end",
+        system: System::Windows,
+        changes: &[(
+            WINDOWS_SUPERVISOR,
+            "                let _ = sys::press(Key::C);\n",
+            "                let _ = (sys::press, Key::C);\n",
+        )],
+        test: ("windows", "a_polite_stop_reaches_every_generation"),
     },
 ];
 
@@ -135,9 +190,18 @@ pub(crate) fn mutate(names: &[String]) -> anyhow::Result<()> {
     }
     let wanted =
         |mutation: &&Mutation| names.is_empty() || names.iter().any(|name| name == mutation.name);
+    let mut wanted: Vec<&Mutation> = MUTATIONS.iter().filter(wanted).collect();
+    let is_of_windows = |mutation: &&Mutation| mutation.system == System::Windows;
+    if wanted.iter().any(is_of_windows)
+        && let Err(reason) =
+            wine::prepare(&wine_prefix(), false).and_then(|()| wine::settle(&wine_prefix()))
+    {
+        println!("SKIPPED: the mutations of Windows are not tried: {reason}");
+        wanted.retain(|mutation| !is_of_windows(mutation));
+    }
     let tree = copy_of_the_tree().context("copying the tree")?;
     // Else a red test would say nothing.
-    for mutation in MUTATIONS.iter().filter(wanted) {
+    for mutation in &wanted {
         let healthy = run(tree.path(), mutation)?;
         ensure!(
             healthy.status.success(),
@@ -147,7 +211,7 @@ pub(crate) fn mutate(names: &[String]) -> anyhow::Result<()> {
         );
     }
     let mut unnoticed = Vec::new();
-    for mutation in MUTATIONS.iter().filter(wanted) {
+    for mutation in wanted {
         let red = broken(tree.path(), mutation)
             .with_context(|| format!("the mutation {}", mutation.name))?;
         let verdict = if red { "noticed by" } else { "NOT noticed by" };
@@ -177,7 +241,7 @@ fn broken(tree: &Path, mutation: &Mutation) -> anyhow::Result<bool> {
         .with_context(|| format!("writing {file}"))?;
         originals.push((path, content));
     }
-    let built = cargo(tree, mutation.test.0)
+    let built = cargo(tree, mutation)
         .arg("--no-run")
         .output()
         .context("starting cargo")?;
@@ -214,14 +278,18 @@ fn changed(content: &str, old: &str, new: &str) -> anyhow::Result<String> {
 
 /// Runs the test of a mutation alone, to its end and that of everything it started.
 fn run(tree: &Path, mutation: &Mutation) -> anyhow::Result<Output> {
-    let (target, test) = mutation.test;
-    cargo(tree, target)
-        .args(["--", "--exact", test])
+    cargo(tree, mutation)
+        .args(["--", "--exact", mutation.test.1])
         .output()
         .context("starting unshare(1), which is part of util-linux")
 }
 
-fn cargo(tree: &Path, target: &str) -> Command {
+/// The Windows of broken code.
+fn wine_prefix() -> PathBuf {
+    target_dir().join("mutants/wine")
+}
+
+fn cargo(tree: &Path, mutation: &Mutation) -> Command {
     let mut command = Command::new("unshare");
     command
         .args([
@@ -238,7 +306,11 @@ fn cargo(tree: &Path, target: &str) -> Command {
         // Broken code must not end up among what was built from the tree itself.
         .env("CARGO_TARGET_DIR", target_dir().join("mutants"))
         .env("RUST_BACKTRACE", "0");
-    match target {
+    if mutation.system == System::Windows {
+        command.args(["--target", WINDOWS]);
+        command.envs(wine::environment(&wine_prefix()));
+    }
+    match mutation.test.0 {
         "lib" => command.arg("--lib"),
         target => command.args(["--test", target]),
     };
@@ -296,6 +368,7 @@ mod tests {
             let (target, test) = mutation.test;
             let (module, function) = test.rsplit_once("::").unwrap_or(("", test));
             let file = match (target, module) {
+                ("windows", _) => "tests/windows/main.rs".to_owned(),
                 ("lib", module) => format!("src/{}.rs", module.trim_end_matches("::tests")),
                 (target, "") => format!("tests/{target}.rs"),
                 (target, module) => format!("tests/{target}/{module}.rs"),

@@ -8,7 +8,7 @@ pub(crate) mod wine;
 use crate::cargo::{cargo, ensure_target};
 
 /// Windows, as Wine runs it.
-const WINDOWS: &str = "x86_64-pc-windows-gnu";
+pub(crate) const WINDOWS: &str = "x86_64-pc-windows-gnu";
 const MACOS: &str = "aarch64-apple-darwin";
 
 /// The crates that are meant for every system, beside `stephost-process`. The host and its sandbox are not there yet (docs/windows.md).

@@ -34,14 +34,16 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T count) {
 
 /// Runs the tests; with `install`, what they need is installed first. Returns whether they could be run.
 pub(crate) fn test(install: bool) -> anyhow::Result<bool> {
-    let prefix = match prepare(install) {
-        Ok(prefix) => prefix,
-        Err(reason) => {
-            println!("SKIPPED: the tests of native steps on Windows are not run: {reason}");
-            return Ok(false);
-        }
-    };
-    let run = format!("timeout {TESTS_SECONDS} wine");
+    let prefix = target_dir().join("wine");
+    if let Err(reason) = prepare(&prefix, install) {
+        println!("SKIPPED: the tests of native steps on Windows are not run: {reason}");
+        return Ok(false);
+    }
+    let environment = environment(&prefix);
+    let environment: Vec<(&str, &Path)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_path()))
+        .collect();
     cargo(
         &[
             "test",
@@ -53,23 +55,26 @@ pub(crate) fn test(install: bool) -> anyhow::Result<bool> {
             "--test",
             "windows",
         ],
-        &[
-            ("WINEPREFIX", &prefix),
-            ("WINEDEBUG", "-all".as_ref()),
-            ("WINEDLLOVERRIDES", "mscoree=;mshtml=".as_ref()),
-            (
-                "CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER",
-                COMPILER.as_ref(),
-            ),
-            ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", run.as_ref()),
-        ],
+        &environment,
     )?;
     println!("NOT RUN: what only a real Windows can show; docs/windows.md lists it");
     Ok(true)
 }
 
-/// Sees to everything that the tests need; returns where Wine keeps its Windows, or what is missing.
-fn prepare(install: bool) -> Result<PathBuf, String> {
+/// What cargo needs to build for Windows and to run that in the Windows at `prefix`.
+pub(crate) fn environment(prefix: &Path) -> [(&'static str, PathBuf); 5] {
+    let run = format!("timeout {TESTS_SECONDS} wine");
+    [
+        ("WINEPREFIX", prefix.to_owned()),
+        ("WINEDEBUG", "-all".into()),
+        ("WINEDLLOVERRIDES", "mscoree=;mshtml=".into()),
+        ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", COMPILER.into()),
+        ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", run.into()),
+    ]
+}
+
+/// Sees to everything that the tests need, a Windows at `prefix` too; otherwise returns what is missing.
+pub(crate) fn prepare(prefix: &Path, install: bool) -> Result<(), String> {
     let missing = || -> Vec<&str> {
         let tools = [COMPILER, "wine"].into_iter();
         tools.filter(|tool| !answers(tool)).collect()
@@ -86,9 +91,14 @@ fn prepare(install: bool) -> Result<PathBuf, String> {
         ));
     }
     ensure_target(WINDOWS).map_err(|error| format!("{error:#}"))?;
-    let prefix = target_dir().join("wine");
-    make_windows(&prefix)?;
-    Ok(prefix)
+    make_windows(prefix)
+}
+
+/// Waits until nobody serves the Windows at `prefix`. A server knows the processes of its own pid namespace and no others.
+pub(crate) fn settle(prefix: &Path) -> Result<(), String> {
+    let wine = [("WINEPREFIX", prefix)];
+    let over = ["wineserver", "-w"];
+    run("waiting for Wine's server", PREFIX_SECONDS, &over, &wine)
 }
 
 fn answers(tool: &str) -> bool {

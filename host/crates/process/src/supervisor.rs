@@ -19,14 +19,14 @@
 //! For whoever is further down, a handle of the process is opened, its parent is asked for again, and the signal goes to the handle.
 
 mod attributes;
+mod family;
 mod group;
+mod host;
 
 use std::{
     env,
     ffi::{CStr, OsStr, c_char},
-    io::IoSliceMut,
     iter,
-    mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::ExitCode,
@@ -38,36 +38,33 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags, open},
     io::Errno,
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send},
+    net::RecvFlags,
     process::{
-        DumpableBehavior, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, getppid,
-        kill_process, kill_process_group, pidfd_open, pidfd_send_signal, set_child_subreaper,
-        set_dumpable_behavior, set_parent_process_death_signal, setsid, waitid,
+        DumpableBehavior, Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open,
+        set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal, setsid,
     },
     stdio::stdin,
     thread::set_name,
     time::{ClockId, clock_gettime},
 };
 
-use self::{attributes::Attributes, group::Group};
+use self::{
+    attributes::Attributes,
+    family::{Family, kill_children, kill_descendants},
+    group::Group,
+    host::{Asked, receive, tell},
+};
 use crate::{
-    Exit, Usage,
     cgroup::{self, NotBorn},
     phases::{Due, Event, Life, Over},
     sys::{self, Dead},
-    tree,
-    wire::{self, End, REQUEST_BYTES_MAX, Request, Told},
+    wire::{self, REQUEST_BYTES_MAX, Told},
 };
 
 /// What the host puts first on its own command line to get a supervisor.
 pub(crate) const MARKER: &str = "--supervise-one-step";
 /// Most descendants that are listed at once; whoever is beyond is found by a later look.
 const LIST_MAX: usize = 32 * 1024;
-/// Most survivors that are named.
-const NAMED_MAX: usize = 16;
-/// Most of the dead that are reaped before the host is listened to again: a step whose processes end as fast as they are reaped must
-/// not keep a stop from being heard.
-const REAPED_AT_ONCE: u32 = 256;
 /// First and longest pause between two sweeps in which nobody died.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -109,30 +106,6 @@ struct Supervisor {
     /// Room for what is received; room for a list of processes. Made once, so that nothing is allocated later.
     packet: Vec<u8>,
     list: Vec<i32>,
-}
-
-/// What the host asks for, without borrowing the packet.
-enum Asked {
-    Start {
-        number: u32,
-        outputs: Option<[OwnedFd; 2]>,
-        /// The directory of the step's own cgroup, where it has one.
-        group: Option<OwnedFd>,
-    },
-    Terminate {
-        number: u32,
-    },
-    Insist {
-        number: u32,
-    },
-    Kill {
-        number: u32,
-    },
-    More,
-    /// The host lives and lets go.
-    Dismissed,
-    /// The host is gone.
-    End,
 }
 
 impl Supervisor {
@@ -250,42 +223,26 @@ impl Supervisor {
     /// Sees a step to its end. Returns whether this supervisor may start another one.
     fn watch(&mut self, leader: Pid, number: u32, group: Option<&Group>) -> bool {
         let mut life = Life::new();
-        let mut tree = Tree {
-            leader,
-            pinned: true,
-            exit: None,
-            began: now(),
-            usage: Usage::default(),
-            killing: false,
-            killed: 0,
-            reaped: 0,
-            reaped_before_sweep: 0,
-            is_behind: false,
-            terminated_at: None,
-            killed_at: None,
-            group,
-            strangers: false,
-            list: &mut self.list,
-        };
+        let mut family = Family::of(leader, group, &mut self.list);
         let mut host_listens = true;
         let mut pause = FIRST_PAUSE;
         loop {
-            let reaped_before = tree.reaped;
+            let reaped_before = family.reaped();
             empty(&self.children);
-            let mut due = life.apply(tree.look(), now());
+            let mut due = life.apply(family.look(), now());
             loop {
                 match due {
                     // There is nothing between TERM and KILL.
                     Due::Nothing | Due::Insist => {}
-                    Due::TellLeaderEnded => tree.tell_leader_ended(&life),
-                    Due::Terminate => tree.terminate(),
+                    Due::TellLeaderEnded => family.tell_leader_ended(&life),
+                    Due::Terminate => family.terminate(),
                     Due::Kill => {
                         tell(&Told::Killing);
-                        tree.kill();
+                        family.kill();
                     }
-                    Due::Sweep => tree.sweep(),
-                    Due::TellEmpty => tree.tell_end(&life),
-                    Due::TellLeft => tree.tell_left(&life),
+                    Due::Sweep => family.sweep(),
+                    Due::TellEmpty => family.tell_end(&life),
+                    Due::TellLeft => family.tell_left(&life),
                 }
                 if life.over().is_some() || !host_listens {
                     break;
@@ -293,13 +250,13 @@ impl Supervisor {
                 due = match receive(RecvFlags::DONTWAIT, &mut self.packet, None) {
                     None => break,
                     Some(Asked::Terminate { number: step }) if step == number => {
-                        stop(&mut life, &mut tree, Event::Terminate)
+                        stop(&mut life, &mut family, Event::Terminate)
                     }
                     Some(Asked::Insist { number: step }) if step == number => {
-                        stop(&mut life, &mut tree, Event::Insist)
+                        stop(&mut life, &mut family, Event::Insist)
                     }
                     Some(Asked::Kill { number: step }) if step == number => {
-                        stop(&mut life, &mut tree, Event::Kill)
+                        stop(&mut life, &mut family, Event::Kill)
                     }
                     // A late stop of the step before.
                     Some(
@@ -311,7 +268,7 @@ impl Supervisor {
                     Some(asked @ (Asked::Dismissed | Asked::End | Asked::Start { .. })) => {
                         self.dismissed = matches!(asked, Asked::Dismissed);
                         host_listens = false;
-                        stop(&mut life, &mut tree, Event::Kill)
+                        stop(&mut life, &mut family, Event::Kill)
                     }
                 };
             }
@@ -324,10 +281,10 @@ impl Supervisor {
                 }
                 None => {}
             }
-            let wait = if tree.is_behind {
+            let wait = if family.is_behind() {
                 Some(Duration::ZERO)
             } else if life.killed() {
-                pause = if tree.reaped > reaped_before {
+                pause = if family.reaped() > reaped_before {
                     FIRST_PAUSE
                 } else {
                     LONGEST_PAUSE.min(pause * 2)
@@ -336,7 +293,7 @@ impl Supervisor {
             } else {
                 None
             };
-            let strangers = group.filter(|_| tree.strangers);
+            let strangers = group.filter(|_| family.has_strangers());
             self::wait(&self.children, host_listens, strangers, wait);
         }
     }
@@ -397,81 +354,14 @@ fn wait(children: &OwnedFd, host_listens: bool, group: Option<&Group>, limit: Op
 }
 
 /// Takes a stop: first what is dead already is noted, so that nobody is said to have been signalled after his end.
-fn stop(life: &mut Life, tree: &mut Tree<'_>, stop: Event) -> Due {
-    match life.apply(tree.look(), now()) {
+fn stop(life: &mut Life, family: &mut Family<'_>, stop: Event) -> Due {
+    match life.apply(family.look(), now()) {
         Due::TellEmpty => return Due::TellEmpty,
         Due::TellLeft => return Due::TellLeft,
-        Due::TellLeaderEnded => tree.tell_leader_ended(life),
+        Due::TellLeaderEnded => family.tell_leader_ended(life),
         Due::Nothing | Due::Terminate | Due::Insist | Due::Kill | Due::Sweep => {}
     }
     life.apply(stop, now())
-}
-
-/// Receives one packet; `None` if there is none now. Parts of a plan go to `plan`.
-fn receive(flags: RecvFlags, packet: &mut [u8], plan: Option<&mut Vec<u8>>) -> Option<Asked> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-    let mut extra = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let mut into = [IoSliceMut::new(packet)];
-        match recvmsg(
-            stdin(),
-            &mut into,
-            &mut extra,
-            flags | RecvFlags::CMSG_CLOEXEC,
-        ) {
-            Ok(received) => break received,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return None,
-            Err(_) => return Some(Asked::End),
-        }
-    };
-    let mut descriptors = extra.drain().flat_map(|message| {
-        let rights = match message {
-            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-            _ => None,
-        };
-        rights.into_iter().flatten()
-    });
-    let outputs = match (descriptors.next(), descriptors.next()) {
-        (Some(out), Some(err)) => Some([out, err]),
-        _ => None,
-    };
-    let group = descriptors.next();
-    // No packet of the host's is empty: this is the end.
-    let Some(request) = Request::decode(&packet[..received.bytes]) else {
-        return Some(Asked::End);
-    };
-    Some(match (request, plan) {
-        (Request::Part(part), Some(plan)) => {
-            plan.extend_from_slice(part);
-            Asked::More
-        }
-        (Request::Start { number, part }, Some(plan)) => {
-            plan.extend_from_slice(part);
-            Asked::Start {
-                number,
-                outputs,
-                group,
-            }
-        }
-        // Two steps at once are none of the host's wishes.
-        (Request::Part(_) | Request::Start { .. }, None) => Asked::End,
-        (Request::Insist { number }, _) => Asked::Insist { number },
-        (Request::Terminate { number }, _) => Asked::Terminate { number },
-        (Request::Kill { number }, _) => Asked::Kill { number },
-        (Request::Dismiss, _) => Asked::Dismissed,
-    })
-}
-
-/// Tells the host. A failure is none of a supervisor's business: either the host is gone, which the socket's end will tell, or
-/// it does not read.
-fn tell(told: &Told) {
-    let packet = told.encode();
-    let _ = send(
-        stdin(),
-        packet.as_bytes(),
-        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-    );
 }
 
 /// Takes the announcements; what they announce is asked for in any case.
@@ -484,292 +374,4 @@ fn empty(children: &OwnedFd) {
 
 fn now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
-}
-
-/// A leader and everybody who descends from it. As a subreaper of one thread with no other children, all of ours.
-struct Tree<'a> {
-    leader: Pid,
-    /// The leader was not reaped, so the group's number is ours.
-    pinned: bool,
-    exit: Option<Exit>,
-    began: Duration,
-    /// Of everybody who was reaped, and of a leader that was only looked at.
-    usage: Usage,
-    /// From here on, one who was ended by KILL was ended by us.
-    killing: bool,
-    killed: u32,
-    /// How many were reaped, and how many of them before the last sweep.
-    reaped: u32,
-    reaped_before_sweep: u32,
-    /// More may be dead than the last look has reaped.
-    is_behind: bool,
-    terminated_at: Option<Duration>,
-    killed_at: Option<Duration>,
-    /// The step's own cgroup.
-    group: Option<&'a Group>,
-    /// Nobody who descends from us is left, but somebody is in the cgroup.
-    strangers: bool,
-    list: &'a mut Vec<i32>,
-}
-
-impl Tree<'_> {
-    /// Asks the kernel, and reaps who is dead, but a leader only when its group needs no signal any more.
-    fn look(&mut self) -> Event {
-        let enough = self.reaped.saturating_add(REAPED_AT_ONCE);
-        self.is_behind = false;
-        let others = if self.pinned {
-            self.look_beside_the_leader(enough)
-        } else {
-            self.reap_all(enough)
-        };
-        // Somebody may have been put there who is none of ours; whoever left it is.
-        self.strangers = !others && self.group.is_some_and(|group| !group.is_empty());
-        Event::Seen {
-            leader: self.exit,
-            others: others || self.strangers,
-        }
-    }
-
-    /// Returns whether anybody but the leader lives.
-    fn look_beside_the_leader(&mut self, enough: u32) -> bool {
-        while self.exit.is_none() {
-            if self.reaped >= enough {
-                self.is_behind = true;
-                return true;
-            }
-            match sys::peek_at_any() {
-                Dead::Child { pid, exit, usage } if pid == self.leader.as_raw_pid() => {
-                    self.exit = Some(exit);
-                    self.usage.add(&usage);
-                }
-                Dead::Child { pid, .. } => self.reap(pid),
-                Dead::Nobody => return true,
-                Dead::NoChild => {
-                    // Somebody took its status: nothing of ours does that.
-                    self.exit = Some(Exit::LOST);
-                    self.pinned = false;
-                    return false;
-                }
-            }
-        }
-        if no_live_child() {
-            // Nobody is left to be signalled, so the number may go. The kernel has the last word.
-            self.pinned = false;
-            return self.reap_all(enough);
-        }
-        // The dead leader hides whoever else is dead from a question for anybody.
-        let leader = self.leader.as_raw_pid();
-        let this = &mut *self;
-        let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
-            if child != leader {
-                this.reap(child);
-            }
-        });
-        true
-    }
-
-    /// Reaps everybody who is dead, as far as that is `enough`; returns whether anybody is left.
-    fn reap_all(&mut self, enough: u32) -> bool {
-        loop {
-            if self.reaped >= enough {
-                self.is_behind = true;
-                return true;
-            }
-            match sys::reap(None) {
-                Dead::Child { pid, exit, usage } => self.note(pid, exit, &usage),
-                Dead::Nobody => return true,
-                Dead::NoChild => {
-                    self.exit.get_or_insert(Exit::LOST);
-                    return false;
-                }
-            }
-        }
-    }
-
-    fn reap(&mut self, child: i32) {
-        if let Dead::Child { pid, exit, usage } = sys::reap(Some(child)) {
-            self.note(pid, exit, &usage);
-        }
-    }
-
-    fn note(&mut self, pid: i32, exit: Exit, usage: &Usage) {
-        self.reaped = self.reaped.saturating_add(1);
-        let was_known = pid == self.leader.as_raw_pid() && self.exit.is_some();
-        if pid == self.leader.as_raw_pid() {
-            self.pinned = false;
-            self.exit.get_or_insert(exit);
-        }
-        if !was_known {
-            self.usage.add(usage);
-            self.killed += u32::from(self.killing && exit == Exit::Signal(Signal::KILL.as_raw()));
-        }
-    }
-
-    /// Asks everybody to end. A failure means that nobody is there or nobody may be signalled; both show when the kernel is asked.
-    fn terminate(&mut self) {
-        self.terminated_at = Some(now());
-        let mut outside = self.list_outsiders_first();
-        // The first CONT wakes everybody while everybody still lives: if the leader of a session died first, the kernel would send its
-        // orphaned groups HUP before the handlers for TERM of their stopped members have run. The last one wakes who stopped in between.
-        for signal in [Signal::CONT, Signal::TERM, Signal::CONT] {
-            if self.pinned {
-                let _ = kill_process_group(self.leader, signal);
-            }
-            // Those outside may have started others since they were listed; a group is signalled as it is.
-            if signal == Signal::TERM && outside > 0 {
-                outside = self.list_outsiders_first();
-            }
-            for &pid in &self.list[..outside] {
-                let Some(handle) = handle_of(pid) else {
-                    continue;
-                };
-                // Asked after the handle was opened: it is this process that left the group, and it is ours still.
-                if tree::stat(pid)
-                    .is_some_and(|stat| self.is_outside(&stat) && is_ours(stat.parent, self.list))
-                {
-                    let _ = pidfd_send_signal(&handle, signal);
-                }
-            }
-        }
-    }
-
-    /// Lists all descendants, first those who left the group; returns how many they are.
-    fn list_outsiders_first(&mut self) -> usize {
-        tree::descendants(getpid().as_raw_pid(), self.list);
-        let mut outside = 0;
-        for index in 0..self.list.len() {
-            if tree::stat(self.list[index]).is_some_and(|stat| self.is_outside(&stat)) {
-                self.list.swap(outside, index);
-                outside += 1;
-            }
-        }
-        outside
-    }
-
-    fn is_outside(&self, stat: &tree::Stat) -> bool {
-        stat.group != self.leader.as_raw_pid()
-    }
-
-    /// Kills everybody. Forks under way in the group are included: the kernel restarts them after a signal to their group.
-    fn kill(&mut self) {
-        self.killing = true;
-        self.killed_at = Some(now());
-        if self.pinned {
-            let _ = kill_process_group(self.leader, Signal::KILL);
-            self.pinned = false;
-        }
-        kill_children();
-        self.kill_group();
-        self.reaped_before_sweep = self.reaped;
-    }
-
-    /// Kills those too whom we may not signal.
-    fn kill_group(&self) {
-        if let Some(group) = self.group {
-            group.kill();
-        }
-    }
-
-    /// Kills whoever can be seen.
-    fn sweep(&mut self) {
-        kill_children();
-        // Who is further down comes up to us when his parent is dead; only when nobody dies must he be looked for.
-        if self.reaped == self.reaped_before_sweep {
-            kill_descendants(self.list);
-            self.kill_group();
-        }
-        self.reaped_before_sweep = self.reaped;
-    }
-
-    fn tell_leader_ended(&mut self, life: &Life) {
-        let Some(exit) = life.exit() else { return };
-        tree::descendants(getpid().as_raw_pid(), self.list);
-        let leader = self.leader.as_raw_pid();
-        let alive = self
-            .list
-            .iter()
-            .filter(|&&pid| pid != leader && tree::stat(pid).is_some_and(|stat| stat.lives()));
-        let alive = alive.count() + usize::from(self.strangers);
-        tell(&Told::LeaderEnded {
-            exit,
-            signalled: life.signalled(),
-            usage: self.usage,
-            others: u32::try_from(alive).unwrap_or(u32::MAX),
-        });
-    }
-
-    fn tell_end(&self, life: &Life) {
-        tell(&Told::Over(self.end(life)));
-    }
-
-    fn tell_left(&mut self, life: &Life) {
-        tree::descendants(getpid().as_raw_pid(), self.list);
-        if let Some(group) = self.group {
-            let list = &mut *self.list;
-            group.for_each_member(&mut |pid| {
-                if list.len() < list.capacity() && !list.contains(&pid) {
-                    list.push(pid);
-                }
-            });
-        }
-        let survivors = self.list.iter().filter_map(|&pid| tree::survivor(pid));
-        for survivor in survivors.take(NAMED_MAX) {
-            tell(&Told::Survivor(survivor));
-        }
-        self.tell_end(life);
-    }
-
-    fn end(&self, life: &Life) -> End {
-        let since = |at: Option<Duration>| at.map(|at| at.saturating_sub(self.began));
-        End {
-            exit: life.exit(),
-            signalled: life.signalled(),
-            empty: life.over() == Some(Over::Empty),
-            killed: self.killed,
-            terminated_after: since(self.terminated_at),
-            killed_after: since(self.killed_at),
-            usage: self.usage,
-        }
-    }
-}
-
-/// Returns whether every child is dead.
-///
-/// A question for stopped children finds none, and the kernel answers "no child" when no living one could have been meant. Should a
-/// kernel answer otherwise, it is one more look, or one more child that is waited for: neither loses anybody.
-fn no_live_child() -> bool {
-    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    matches!(waitid(WaitId::All, stopped), Err(Errno::CHILD))
-}
-
-/// Kills the direct children. Nobody but us reaps them, so their numbers are theirs.
-fn kill_children() {
-    let _ = tree::for_each_child(getpid().as_raw_pid(), &mut |child| {
-        if let Some(child) = Pid::from_raw(child) {
-            let _ = kill_process(child, Signal::KILL);
-        }
-    });
-}
-
-/// Kills all descendants below the direct children.
-fn kill_descendants(list: &mut Vec<i32>) {
-    let me = getpid().as_raw_pid();
-    tree::descendants(me, list);
-    for &pid in &*list {
-        let Some(handle) = handle_of(pid) else {
-            continue;
-        };
-        if tree::stat(pid).is_some_and(|stat| stat.parent != me && is_ours(stat.parent, list)) {
-            let _ = pidfd_send_signal(&handle, Signal::KILL);
-        }
-    }
-}
-
-fn handle_of(pid: i32) -> Option<OwnedFd> {
-    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
-}
-
-/// Whether a process with this parent descends from us, as the list has it.
-fn is_ours(parent: i32, list: &[i32]) -> bool {
-    parent == getpid().as_raw_pid() || list.contains(&parent)
 }
