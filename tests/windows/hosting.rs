@@ -46,7 +46,10 @@ fn function(arguments: &[&str]) -> String {
         .chain(arguments.iter().map(|&argument| argument.to_owned()))
         .map(|word| format!("'{word}'"))
         .collect();
-    format!("spec: {{}}\n---\nexec:\n  command: [{}]\n", words.join(", "))
+    format!(
+        "spec: {{}}\n---\nexec:\n  command: [{}]\n",
+        words.join(", ")
+    )
 }
 
 fn new_pipe() -> String {
@@ -151,7 +154,9 @@ impl Host {
         }
         let text = String::from_utf8(stored).unwrap();
         // Each line has a stamp of 32 bytes.
-        text.lines().map(|line| format!("{}\n", &line[32..])).collect()
+        text.lines()
+            .map(|line| format!("{}\n", &line[32..]))
+            .collect()
     }
 
     /// Waits until the log says this.
@@ -261,15 +266,23 @@ async fn a_step_that_fails_says_with_which_code() {
 #[tokio::test]
 async fn a_job_over_the_pipe_is_run_followed_asked_about_and_closed() {
     let host = Host::start().await;
-    host.begin("j", &function(&["say", "over a pipe"]), None).await;
+    host.begin("j", &function(&["say", "over a pipe"]), None)
+        .await;
     assert_eq!(host.log("j").await, "over a pipe\n");
     let status = host.status("j").await;
     assert_eq!((status.state, status.kind), (State::Success, None));
     host.begin("k", &function(&["fail", "3"]), None).await;
     host.log("k").await;
     let status = host.status("k").await;
-    assert_eq!((status.state, status.kind), (State::Failure, Some(Kind::StepFailure)));
-    assert!(status.message.ends_with("exit status 3"), "{}", status.message);
+    assert_eq!(
+        (status.state, status.kind),
+        (State::Failure, Some(Kind::StepFailure))
+    );
+    assert!(
+        status.message.ends_with("exit status 3"),
+        "{}",
+        status.message
+    );
     for id in ["j", "k"] {
         host.close(id).await;
         assert!(within("Status", host.client.status(id)).await.is_err());
@@ -326,13 +339,17 @@ async fn a_cancelled_job_is_asked_first_and_says_its_last_words() {
     let host = Host::start().await;
     let (witnesses, address) = Witnesses::listen().await;
     let grace = Some(GUARD);
-    host.begin("j", &function(&["polite", &address]), grace).await;
+    host.begin("j", &function(&["polite", &address]), grace)
+        .await;
     host.heard("j", "ready").await;
     let met = witnesses.met(1).await;
     within("Cancel", host.client.cancel("j")).await.unwrap();
     assert!(host.log("j").await.contains("asked to end\n"));
     let status = host.status("j").await;
-    assert_eq!((status.state, status.kind), (State::Cancelled, Some(Kind::Cancelled)));
+    assert_eq!(
+        (status.state, status.kind),
+        (State::Cancelled, Some(Kind::Cancelled))
+    );
     all_end(met).await;
     host.close("j").await;
     host.kill().await;
@@ -343,7 +360,8 @@ async fn who_does_not_hear_is_killed_at_the_end_of_the_grace_with_all_his_childr
     let host = Host::start().await;
     let (witnesses, address) = Witnesses::listen().await;
     let grace = Some(Duration::from_millis(500));
-    host.begin("j", &function(&["stay", &address, "3"]), grace).await;
+    host.begin("j", &function(&["stay", &address, "3"]), grace)
+        .await;
     let met = witnesses.met(3).await;
     within("Cancel", host.client.cancel("j")).await.unwrap();
     all_end(met).await;
@@ -358,7 +376,8 @@ async fn a_closed_job_leaves_nobody() {
     let host = Host::start().await;
     let (witnesses, address) = Witnesses::listen().await;
     let grace = Some(Duration::from_millis(100));
-    host.begin("j", &function(&["stay", &address, "2"]), grace).await;
+    host.begin("j", &function(&["stay", &address, "2"]), grace)
+        .await;
     let met = witnesses.met(2).await;
     host.close("j").await;
     all_end(met).await;
@@ -369,21 +388,27 @@ async fn a_closed_job_leaves_nobody() {
 async fn a_host_that_is_killed_leaves_nobody_and_the_next_one_removes_its_room() {
     let host = Host::start().await;
     let (witnesses, address) = Witnesses::listen().await;
-    host.begin("j", &function(&["stay", &address, "2"]), None).await;
+    host.begin("j", &function(&["stay", &address, "2"]), None)
+        .await;
     let met = witnesses.met(2).await;
     let living = Host::start_in(tempfile::tempdir_in(host.temp.path()).unwrap()).await;
     let temp = host.kill().await;
     all_end(met).await;
     let rooms = |temp: &TempDir| {
         let entries = entries(temp).into_iter();
-        entries.filter(|name| name.starts_with("stephost-host-")).collect::<Vec<_>>()
+        entries
+            .filter(|name| name.starts_with("stephost-host-"))
+            .collect::<Vec<_>>()
     };
     let left = rooms(&temp);
     assert_eq!(left.len(), 1, "a host has one room");
     let next = Host::start_in(temp).await;
     let now = rooms(&next.temp);
     assert_eq!(now.len(), 1, "{now:?}");
-    assert_ne!(now, left, "the dead one's is gone, the living one's is there");
+    assert_ne!(
+        now, left,
+        "the dead one's is gone, the living one's is there"
+    );
     living.kill().await;
     next.kill().await;
 }
@@ -397,14 +422,22 @@ async fn two_hosts_cannot_have_one_pipe() {
     assert!(second.err.contains("somebody listens at"), "{}", second.err);
     let nowhere = run(&temp, &["steps", "serve", "--socket", "C:/steps.sock"]).await;
     assert_eq!(nowhere.status.code(), Some(2), "{}", nowhere.err);
-    assert!(nowhere.err.contains("is no name of a pipe"), "{}", nowhere.err);
-    assert_eq!(host.status_of_nobody().await, 0, "the first one still answers");
+    assert!(
+        nowhere.err.contains("is no name of a pipe"),
+        "{}",
+        nowhere.err
+    );
+    assert_eq!(
+        host.status_of_nobody().await,
+        0,
+        "the first one still answers"
+    );
     host.kill().await;
 }
 
 impl Host {
     async fn status_of_nobody(&self) -> usize {
-        within("Status", self.client.statuses("")).await.unwrap().len()
+        within("Status", self.client.list()).await.unwrap().len()
     }
 }
 
@@ -435,7 +468,9 @@ async fn the_proxy_carries_bytes_both_ways() {
         .unwrap();
     to.flush().await.unwrap();
     let mut head = [0; 9];
-    within("an answer", from.read_exact(&mut head)).await.unwrap();
+    within("an answer", from.read_exact(&mut head))
+        .await
+        .unwrap();
     assert_eq!(head[3], 4, "{head:?}");
     drop(to);
     let ended = within("the proxy", proxy.wait()).await.unwrap();

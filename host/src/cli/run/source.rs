@@ -107,7 +107,7 @@ fn function(dir: &Path, file: Option<&OsStr>) -> anyhow::Result<LocalReference> 
     let dir = match text(dir.as_os_str())? {
         // As a reference in a file would be written; messages show it.
         dir if dir.is_empty() => ".".to_owned(),
-        dir if dir.starts_with(['.', '/']) => dir,
+        dir if dir.starts_with(['.', '/']) || Path::new(&dir).is_absolute() => dir,
         dir => format!("./{dir}"),
     };
     Ok(LocalReference {
