@@ -322,6 +322,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use futures_util::StreamExt as _;
 
     use super::*;

@@ -3,223 +3,19 @@
 #![cfg(windows)]
 #![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
-use std::future::Future;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod fixture;
+
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use stephost_client::{Client, JobStatus, Kind, Request, State};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStderr, Command};
+use stephost_client::{Client, Kind, Request, State};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Longest time of anything. Far beyond what any needs, also on a loaded machine.
-const GUARD: Duration = Duration::from_secs(120);
-/// What the host prints before the name of its pipe.
-const MARKER: &str = "step-runner is listening on socket ";
-
-async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(GUARD, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what} took longer than {GUARD:?}"),
-    }
-}
-
-/// The program under test. Where it was built is no Windows path under Wine, until it gets a drive.
-fn program() -> PathBuf {
-    let built = std::env::var_os("STEPHOST_BIN").expect("STEPHOST_BIN says which program");
-    std::path::absolute(built).unwrap()
-}
-
-/// The program of the steps, as it stands in YAML.
-fn step() -> String {
-    let path = std::path::absolute(env!("CARGO_BIN_EXE_step")).unwrap();
-    path.to_str().unwrap().replace('\\', "/")
-}
-
-/// A function of one program.
-fn function(arguments: &[&str]) -> String {
-    let words: Vec<String> = std::iter::once(step())
-        .chain(arguments.iter().map(|&argument| argument.to_owned()))
-        .map(|word| format!("'{word}'"))
-        .collect();
-    format!(
-        "spec: {{}}\n---\nexec:\n  command: [{}]\n",
-        words.join(", ")
-    )
-}
-
-fn new_pipe() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!(r"\\.\pipe\stephost-test-{}-{count}", std::process::id())
-}
-
-/// The program with what every Windows program needs, working with temporary files in `temp`.
-fn command(temp: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    let system = std::env::vars_os().filter(|(name, _)| name.eq_ignore_ascii_case("SystemRoot"));
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(system)
-        .env("TEMP", temp)
-        .env("TMP", temp)
-        .env("Greeting", "from the host")
-        .current_dir(temp)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
-}
-
-/// What a program that has ended left.
-struct Ended {
-    status: ExitStatus,
-    out: String,
-    err: String,
-}
-
-async fn run(temp: &TempDir, arguments: &[&str]) -> Ended {
-    let output = within("the program", command(temp.path(), arguments).output()).await;
-    let output = output.expect("it starts");
-    Ended {
-        status: output.status,
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn entries(dir: &TempDir) -> Vec<String> {
-    let entries = dir.path().read_dir().unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect()
-}
-
-/// A host that listens.
-struct Host {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    pipe: String,
-    temp: TempDir,
-    client: Client,
-}
-
-impl Host {
-    async fn start() -> Host {
-        Host::start_in(tempfile::tempdir().unwrap()).await
-    }
-
-    async fn start_in(temp: TempDir) -> Host {
-        let pipe = new_pipe();
-        let mut child = command(temp.path(), &["steps", "serve", "--socket", &pipe])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program under test starts");
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut first = String::new();
-        within("the marker", stderr.read_line(&mut first))
-            .await
-            .unwrap();
-        assert_eq!(first.trim_end(), format!("{MARKER}{pipe}"));
-        let client = within("connecting", Client::connect(Path::new(&pipe))).await;
-        Host {
-            child,
-            stderr,
-            client: client.expect("a host that says so listens"),
-            pipe,
-            temp,
-        }
-    }
-
-    async fn begin(&self, id: &str, steps: &str, grace: Option<Duration>) {
-        let request = Request {
-            id: id.to_owned(),
-            steps: steps.to_owned(),
-            grace,
-            ..Request::default()
-        };
-        within("Run", self.client.run(request)).await.unwrap();
-    }
-
-    /// The log as people read it.
-    async fn log(&self, id: &str) -> String {
-        let mut follow = self.client.follow(id, 0);
-        let mut stored = Vec::new();
-        while let Some(piece) = within("the log", follow.next()).await.unwrap() {
-            stored.extend_from_slice(&piece);
-        }
-        let text = String::from_utf8(stored).unwrap();
-        // Each line has a stamp of 32 bytes.
-        text.lines()
-            .map(|line| format!("{}\n", &line[32..]))
-            .collect()
-    }
-
-    /// Waits until the log says this.
-    async fn heard(&self, id: &str, words: &str) {
-        let mut follow = self.client.follow(id, 0);
-        let mut stored = Vec::new();
-        let said = async {
-            while !String::from_utf8_lossy(&stored).contains(words) {
-                let piece = follow.next().await.unwrap();
-                stored.extend_from_slice(&piece.expect("the log ended before"));
-            }
-        };
-        within(words, said).await;
-    }
-
-    async fn status(&self, id: &str) -> JobStatus {
-        within("Status", self.client.status(id)).await.unwrap()
-    }
-
-    async fn close(&self, id: &str) {
-        within("Close", self.client.close(id)).await.unwrap();
-    }
-
-    /// Kills the host and gives back what it was started in.
-    async fn kill(mut self) -> TempDir {
-        within("the end", self.child.kill()).await.unwrap();
-        let mut rest = String::new();
-        within("the last words", self.stderr.read_to_string(&mut rest))
-            .await
-            .unwrap();
-        assert_eq!(rest, "", "the host said nothing but the marker");
-        self.temp
-    }
-}
-
-/// Those who are to be seen to end.
-struct Witnesses(TcpListener);
-
-impl Witnesses {
-    async fn listen() -> (Witnesses, String) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        (Witnesses(listener), address)
-    }
-
-    async fn met(&self, count: usize) -> Vec<TcpStream> {
-        let mut met = Vec::new();
-        for _ in 0..count {
-            met.push(within("a witness", self.0.accept()).await.unwrap().0);
-        }
-        met
-    }
-}
-
-/// Waits until all of them are dead.
-async fn all_end(witnesses: Vec<TcpStream>) {
-    for mut witness in witnesses {
-        let mut nothing = [0];
-        // They never say anything: either the end, or the connection is broken off.
-        let read = within("the end of a process", witness.read(&mut nothing)).await;
-        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
-    }
-}
+use crate::fixture::{
+    GUARD, Host, MARKER, Witnesses, all_end, command, entries, function, new_pipe, program, rooms,
+    run, step, within,
+};
 
 #[tokio::test]
 async fn version_check_and_explain_answer_as_elsewhere() {
@@ -268,7 +64,8 @@ async fn a_job_over_the_pipe_is_run_followed_asked_about_and_closed() {
     let host = Host::start().await;
     host.begin("j", &function(&["say", "over a pipe"]), None)
         .await;
-    assert_eq!(host.log("j").await, "over a pipe\n");
+    let log = host.log("j").await;
+    assert!(log.ends_with("\nover a pipe\n"), "{log}");
     let status = host.status("j").await;
     assert_eq!((status.state, status.kind), (State::Success, None));
     host.begin("k", &function(&["fail", "3"]), None).await;
@@ -414,6 +211,62 @@ async fn a_host_that_is_killed_leaves_nobody_and_the_next_one_removes_its_room()
 }
 
 #[tokio::test]
+async fn a_host_that_hears_ctrl_c_ends_by_itself_and_leaves_nothing() {
+    // Only who has a console hears a key, and every step has one: so this host is the step of another.
+    let outer = Host::start().await;
+    let inner = new_pipe();
+    let program = program().to_str().unwrap().replace('\\', "/");
+    let steps = format!(
+        "spec: {{}}\n---\nexec:\n  command: ['{program}', steps, serve, --socket, '{inner}']\n"
+    );
+    outer.begin("j", &steps, Some(GUARD)).await;
+    outer.heard("j", MARKER).await;
+    assert_eq!(rooms(&outer.temp).len(), 2);
+    within("Cancel", outer.client.cancel("j")).await.unwrap();
+    outer.log("j").await;
+    assert_eq!(outer.status("j").await.state, State::Cancelled);
+    // One that is killed cannot tidy up.
+    assert_eq!(rooms(&outer.temp).len(), 1);
+    outer.kill().await;
+}
+
+#[tokio::test]
+async fn guests_that_trap_eat_memory_or_never_end_harm_nobody_else() {
+    let host = Host::start_with_guests().await;
+    let misbehave = |how: &str| {
+        let call = "func: 'builtin://test/misbehave', inputs:";
+        format!("spec: {{}}\n---\nrun: [{{name: m, {call} {{how: {how}}}}}]\n")
+    };
+    for (how, kind) in [
+        ("panic", Kind::Internal),
+        ("trap", Kind::Internal),
+        ("recurse", Kind::Internal),
+        ("oom", Kind::StepFailure),
+        ("fail", Kind::StepFailure),
+    ] {
+        host.begin(how, &misbehave(how), None).await;
+        host.log(how).await;
+        let status = host.status(how).await;
+        let ended = (status.state, status.kind);
+        assert_eq!(ended, (State::Failure, Some(kind)), "{how}: {status:?}");
+        host.close(how).await;
+    }
+    let grace = Some(Duration::from_millis(100));
+    host.begin("spin", &misbehave("spin"), grace).await;
+    host.heard("spin", "Running step").await;
+    within("Cancel", host.client.cancel("spin")).await.unwrap();
+    host.log("spin").await;
+    assert_eq!(host.status("spin").await.state, State::Cancelled);
+    host.close("spin").await;
+    host.begin("fine", &misbehave("succeed"), None).await;
+    host.log("fine").await;
+    assert_eq!(host.status("fine").await.state, State::Success);
+    host.close("fine").await;
+    assert_eq!(host.jobs().await, 0);
+    host.kill().await;
+}
+
+#[tokio::test]
 async fn two_hosts_cannot_have_one_pipe() {
     let host = Host::start().await;
     let temp = tempfile::tempdir().unwrap();
@@ -433,12 +286,6 @@ async fn two_hosts_cannot_have_one_pipe() {
         "the first one still answers"
     );
     host.kill().await;
-}
-
-impl Host {
-    async fn status_of_nobody(&self) -> usize {
-        within("Status", self.client.list()).await.unwrap().len()
-    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ pub(crate) use sys::own_user;
 
 /// The pipe that `serve` and `proxy` use when nobody names one: one per user, whose number nobody else has.
 pub(crate) fn default_socket() -> PathBuf {
-    // Who has no number gets a name that he cannot listen at without one either; `listen` says why.
+    // Without a number nobody listens either; `listen` says why there is none.
     let user = own_user().unwrap_or_else(|_| "unknown".to_owned());
     PathBuf::from(format!(r"\\.\pipe\stephost-{user}"))
 }

@@ -89,7 +89,7 @@ fn place(name: &OsString, guard: &Guard, first: bool) -> io::Result<NamedPipeSer
     guard.create(&options, name)
 }
 
-/// Listens at `explicit`, or at the default pipe; returns the listener and where it is.
+/// Listens at `explicit`, or at the default pipe; returns the listener and where it is. Needs the context of a runtime.
 ///
 /// # Errors
 ///
@@ -97,6 +97,10 @@ fn place(name: &OsString, guard: &Guard, first: bool) -> io::Result<NamedPipeSer
 pub(crate) fn listen(explicit: Option<&Path>) -> Result<(Listener, PathBuf), ListenError> {
     let path = explicit.map_or_else(config::default_socket, Path::to_owned);
     check_name(&path)?;
+    // The pipe itself refuses a second owner; this is for who emulates Windows and does not.
+    if occupant(&path) != Occupant::None {
+        return Err(ListenError::InUse(path));
+    }
     let failed = |what, source: io::Error| match source.raw_os_error() {
         Some(ERROR_ACCESS_DENIED | ERROR_PIPE_BUSY) => ListenError::InUse(path.clone()),
         _ => ListenError::Io {
@@ -153,11 +157,15 @@ pub(crate) enum Occupant {
 #[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
 pub(crate) fn look() -> Result<(PathBuf, Occupant), ListenError> {
     let path = config::default_socket();
-    let occupant = match ClientOptions::new().open(&path) {
+    let occupant = occupant(&path);
+    Ok((path, occupant))
+}
+
+fn occupant(path: &Path) -> Occupant {
+    match ClientOptions::new().open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Occupant::None,
         Ok(_) | Err(_) => Occupant::Alive,
-    };
-    Ok((path, occupant))
+    }
 }
 
 /// Connections as they come in.
