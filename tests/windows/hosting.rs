@@ -36,9 +36,7 @@ async fn version_check_and_explain_answer_as_elsewhere() {
 async fn a_function_with_a_program_and_a_builtin_runs_and_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let work = tempfile::tempdir().unwrap();
-    let steps = format!(
-        "spec: {{}}\n---\nrun:\n  - name: native\n    func: ./native\n  - name: greet\n    func: builtin://hello\n    inputs:\n      name: Windows\n"
-    );
+    let steps = "spec: {}\n---\nrun:\n  - name: native\n    func: ./native\n  - name: greet\n    func: builtin://hello\n    inputs:\n      name: Windows\n";
     std::fs::create_dir(work.path().join("native")).unwrap();
     let native = function(&["variable", "GREETING"]);
     std::fs::write(work.path().join("native/func.yml"), native).unwrap();
@@ -191,12 +189,6 @@ async fn a_host_that_is_killed_leaves_nobody_and_the_next_one_removes_its_room()
     let living = Host::start_in(tempfile::tempdir_in(host.temp.path()).unwrap()).await;
     let temp = host.kill().await;
     all_end(met).await;
-    let rooms = |temp: &TempDir| {
-        let entries = entries(temp).into_iter();
-        entries
-            .filter(|name| name.starts_with("stephost-host-"))
-            .collect::<Vec<_>>()
-    };
     let left = rooms(&temp);
     assert_eq!(left.len(), 1, "a host has one room");
     let next = Host::start_in(temp).await;
@@ -280,11 +272,7 @@ async fn two_hosts_cannot_have_one_pipe() {
         "{}",
         nowhere.err
     );
-    assert_eq!(
-        host.status_of_nobody().await,
-        0,
-        "the first one still answers"
-    );
+    assert_eq!(host.jobs().await, 0, "the first one still answers");
     host.kill().await;
 }
 

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
         ["say", ref words @ ..] => say(&words.join(" ")),
-        ["variable", name] => say(&env::var(name).unwrap_or_default()),
+        ["variable", name] => say(&env::var_os(name).unwrap_or_default().to_string_lossy()),
         ["output", line] => output(line),
         ["fail", code] => return code.parse::<u8>().unwrap_or(u8::MAX).into(),
         ["stay", address, generations] => stay(address, generations),

@@ -38,8 +38,15 @@ pub(crate) fn check() -> anyhow::Result<()> {
         let clippy = ["clippy", "--target", target];
         let lints = ["--", "-D", "warnings"];
         cargo(&[&clippy[..], &SHIPPED, &lints].concat(), &env)?;
-        let tested = if target == WINDOWS { &TESTED[..] } else { &TESTED[..2] };
-        cargo(&[&clippy[..], tested, &["--all-targets"], &lints].concat(), &env)?;
+        let tested = if target == WINDOWS {
+            &TESTED[..]
+        } else {
+            &TESTED[..2]
+        };
+        cargo(
+            &[&clippy[..], tested, &["--all-targets"], &lints].concat(),
+            &env,
+        )?;
     }
     Ok(())
 }
