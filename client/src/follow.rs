@@ -12,7 +12,8 @@ use stephost_proto::{FollowLogsRequest, FollowLogsResponse};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::{ClientError, failed};
+use crate::ClientError;
+use crate::error::failed;
 
 /// Broken streams in a row, without a new byte, after which following gives up.
 pub const TRIES_WITHOUT_PROGRESS: u32 = 5;
@@ -50,7 +51,8 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] when the host refuses, says that the log is broken, or stays away.
+    /// [`ClientError::Internal`] when the host says that the log is broken, [`ClientError::Call`] when it refuses or
+    /// stays away. The stream is closed then.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.piece().await {

@@ -1,17 +1,18 @@
 //! A typed client of a step host: run a job, follow its log from any offset, see how it ended.
 //!
 //! Owns what a caller needs beyond the wire: connecting to a socket, resuming a log after a broken
-//! connection ([`follow`]), and what a runner reports for each ending ([`reason`]). Promises: a log that was
-//! followed to its end is byte for byte the stored log; an error says whose fault it was. Never starts a
+//! connection ([`follow`]), and what a runner reports for each thing it sees ([`reason`]). Promises: a log that was
+//! followed to its end is byte for byte the stored log; an error says whose fault it was ([`ClientError`]). Never starts a
 //! host, never interprets log bytes. Called by `xtask`, the tests, and anybody who writes a runner.
 
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod follow;
 pub mod reason;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use stephost_proto::connect::connect;
@@ -19,8 +20,12 @@ use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CancelRequest, CloseRequest, Job, RunRequest, StatusRequest, Variable as WireVariable,
 };
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
+use error::failed;
+
+pub use error::{ClientError, InternalError, StatusError};
 pub use follow::Follow;
 pub use status::{JobStatus, Kind, State};
 
@@ -40,6 +45,15 @@ pub struct Variable {
     pub masked: bool,
 }
 
+/// Where in which trace a job belongs (W3C Trace Context). A host leaves out what it does not understand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// `00-TRACE-PARENT-FLAGS`.
+    pub parent: String,
+    /// What tracing systems say to each other; may be empty.
+    pub state: String,
+}
+
 /// A job to run.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -57,6 +71,20 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Time between the polite signal and the kill; the host's default when absent.
     pub grace: Option<Duration>,
+    /// The trace that the job is part of, if it is.
+    pub trace: Option<Trace>,
+}
+
+impl Trace {
+    fn put_into(&self, metadata: &mut MetadataMap) -> Result<(), ClientError> {
+        for (what, text) in [("traceparent", &self.parent), ("tracestate", &self.state)] {
+            if !text.is_empty() {
+                let value = text.parse().map_err(|_| ClientError::Trace { what })?;
+                metadata.insert(what, value);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl From<Request> for RunRequest {
@@ -86,48 +114,6 @@ impl From<Request> for RunRequest {
             timeout: request.timeout.map(duration),
             graceful_exit_timeout: request.grace.map(duration),
         }
-    }
-}
-
-/// Why a call did not give an answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Nobody answers at the socket.
-    #[error("connecting to the step host at {}", socket.display())]
-    Connect {
-        /// The socket.
-        socket: PathBuf,
-        /// What the connection said.
-        #[source]
-        source: tonic::transport::Error,
-    },
-    /// The host answered with an error.
-    #[error("{call}: {}", status.message())]
-    Call {
-        /// Name of the call.
-        call: &'static str,
-        /// What the host answered; boxed because it is large.
-        status: Box<tonic::Status>,
-    },
-    /// The host's answer holds nothing for the job that was asked for.
-    #[error("the host's answer to Status names no job")]
-    NoStatus,
-}
-
-impl ClientError {
-    /// The gRPC code of the answer, if there was one.
-    pub fn code(&self) -> Option<tonic::Code> {
-        match self {
-            ClientError::Call { status, .. } => Some(status.code()),
-            ClientError::Connect { .. } | ClientError::NoStatus => None,
-        }
-    }
-}
-
-fn failed(call: &'static str) -> impl FnOnce(tonic::Status) -> ClientError {
-    move |status| ClientError::Call {
-        call,
-        status: Box::new(status),
     }
 }
 
@@ -165,13 +151,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Call`] with the host's reason; the host has kept nothing of the job then.
-    pub async fn run(&self, request: Request) -> Result<(), ClientError> {
-        self.inner
-            .clone()
-            .run(RunRequest::from(request))
-            .await
-            .map_err(failed("Run"))?;
+    /// [`ClientError::Call`] with the host's reason; the host has kept nothing of the job then. [`ClientError::Trace`]
+    /// when nothing was sent.
+    pub async fn run(&self, mut request: Request) -> Result<(), ClientError> {
+        let trace = request.trace.take();
+        let mut call = tonic::Request::new(RunRequest::from(request));
+        if let Some(trace) = trace {
+            trace.put_into(call.metadata_mut())?;
+        }
+        self.inner.clone().run(call).await.map_err(failed("Run"))?;
         Ok(())
     }
 
@@ -248,8 +236,9 @@ impl Client {
         Ok(())
     }
 
-    /// Runs a job, hands every piece of its log to `sink`, and says how it ended. Closes it in every case
-    /// in which the host had accepted it.
+    /// Runs a job, hands every piece of its log to `sink`, and says how it ended. Closes it, and its log, in every
+    /// case in which the host had accepted it. What the host says of a job whose log was lost is asked for, as a runner
+    /// does, though the lost log is what is told.
     ///
     /// # Errors
     ///
@@ -269,6 +258,8 @@ impl Client {
                 Err(error) => break Err(error),
             }
         };
+        // Nobody reads any more: the host need not keep a stream open while the job is closed.
+        drop(log);
         let status = self.status(&id).await;
         let closed = self.close(&id).await;
         followed?;

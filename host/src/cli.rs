@@ -40,8 +40,11 @@ use exit::Failure;
 
 use crate::config::{self, Background};
 use crate::jobs::{Hosting, Jobs};
+use crate::observe::{LogFormat, LogLevel, PanicBudget};
 use crate::run::Functions;
-use crate::run::room::{self, Room, janitor};
+use crate::run::room::janitor::{self, Estate};
+use crate::run::room::journal::Journal;
+use crate::run::room::{self, Room};
 
 /// How long `health` waits for an answer, unless told otherwise.
 const HEALTH_DEFAULT: &str = "5s";
@@ -177,6 +180,16 @@ struct ServeArguments {
     /// Append the log to this file [default: there is none]
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
+    /// The shape of its lines
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// The least serious events in it
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LogLevel,
+    /// Panics within a time after which the host ends, or `off`
+    #[cfg(feature = "fault")]
+    #[arg(long, value_name = "BUDGET", default_value_t, hide = true)]
+    panic_budget: PanicBudget,
     /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = config::duration)]
     drain_timeout: Duration,
@@ -185,24 +198,46 @@ struct ServeArguments {
     command: Vec<OsString>,
 }
 
-/// Removes what hosts that died have left. Before a host does anything else, and before there is a runtime: it may take a while.
-fn tidy_up() {
-    janitor::record(&janitor::clean(&config::temp_dir()));
+impl ServeArguments {
+    /// The usual one: nothing configures a host inside a job. A test that makes it panic hundreds of times may switch it off.
+    fn panic_budget(&self) -> PanicBudget {
+        #[cfg(feature = "fault")]
+        return self.panic_budget;
+        #[cfg(not(feature = "fault"))]
+        PanicBudget::default()
+    }
 }
 
-/// The registry of a host whose jobs have these limits and leave `background`, and what is to be closed at its end.
+/// Removes what hosts that died have left, but for what somebody may still ask about their jobs. Before a host does anything else, and
+/// before there is a runtime: it may take a while.
+fn tidy_up() -> Vec<Estate> {
+    let cleaned = janitor::clean(&config::temp_dir());
+    janitor::record(&cleaned);
+    cleaned.estates
+}
+
+/// Whom the jobs of a host are answered to.
+enum Answers {
+    /// This program alone, as long as it lives.
+    Own,
+    /// Everybody who asks, also for jobs of hosts that died.
+    All(Vec<Estate>),
+}
+
+/// The registry of the host of this id, whose jobs have these limits and leave `background`, and what is to be closed at its end.
 fn jobs(
+    id: &str,
     functions: Functions,
     limits: JobLimits,
     background: Background,
+    answers: Answers,
 ) -> Result<(Arc<Jobs>, Hosting), Failure> {
     // After the sandbox's engine, which opens files of this process that nobody may open afterwards.
     if let Err(error) = stephost_process::hide_memory() {
         tracing::warn!(%error, "other processes of this user may look into the host's memory");
     }
-    let id = room::new_id();
     let wanted = HostCgroup::is_of_use(limits);
-    let made = wanted.then(|| HostCgroup::make(&room::cgroup_name(&id), limits));
+    let made = wanted.then(|| HostCgroup::make(&room::cgroup_name(id), limits));
     let cgroup = match made.transpose() {
         Ok(Some(cgroup)) => {
             tracing::info!(
@@ -233,7 +268,7 @@ fn jobs(
         }
     };
     let cgroup_id = cgroup.as_ref().map(HostCgroup::id);
-    let room = match Room::make(&config::temp_dir(), &id, cgroup_id) {
+    let room = match Room::make(&config::temp_dir(), id, cgroup_id) {
         Ok(room) => Some(Arc::new(room)),
         Err(error) => {
             tracing::warn!(%error, "the host has no directory of its own: should it be killed, what it leaves is not removed");
@@ -242,18 +277,40 @@ fn jobs(
     };
     let surroundings = Surroundings {
         cgroup,
-        mark: Mark::new(&id),
+        mark: Mark::new(id),
     };
     let supervisors = Supervisors::new(surroundings)
         .context("starting the supervisors of native steps")
         .map_err(Failure::internal)?;
+    let journal = match (&room, &answers) {
+        (Some(room), Answers::All(_)) => journal(room),
+        (None, _) | (_, Answers::Own) => None,
+    };
     let hosting = Hosting {
         supervisors,
         room,
+        journal,
         background,
     };
     let jobs = Jobs::new(Arc::new(functions), hosting.clone());
+    if let Answers::All(estates) = answers {
+        for estate in estates {
+            jobs.inherit(estate.left());
+            // Now that they stand in the journal of this host.
+            estate.settle();
+        }
+    }
     Ok((Arc::new(jobs), hosting))
+}
+
+fn journal(room: &Room) -> Option<Arc<Journal>> {
+    match room.journal() {
+        Ok(journal) => Some(Arc::new(journal)),
+        Err(error) => {
+            tracing::warn!(%error, "jobs are not written down: should the host be killed, the next one will not know them");
+            None
+        }
+    }
 }
 
 /// Ends what a host has for its jobs.

@@ -28,7 +28,8 @@ pub(crate) use places::default_socket;
 pub(crate) use places::own_user;
 pub(crate) use policy::{LoadedPolicy, PolicyFileError, policy, policy_file};
 pub(crate) use settings::{
-    Background, Flags, Origin, Setting, Settings, duration, memory, processes, settings,
+    Background, Flags, MetricsAddress, Origin, Setting, Settings, duration, memory, processes,
+    settings, word_of,
 };
 
 /// Where a runner puts arguments that an image's entrypoint would have dropped (contract 7.2).

@@ -3,38 +3,43 @@
 //! Owns the only map of jobs and the two phases in which a job enters it: an id is reserved first, the job
 //! is made second, so that two calls with one id start one job, and a job that cannot be made leaves no
 //! trace (contract 1.7, design D3). Everybody who meets a reservation waits for its outcome. A job whose
-//! host code panicked, or about which a call panicked, goes to its clean-up at once and stays as a tombstone that
-//! answers truthfully until it is closed (design D2), whether or not there was a job yet.
+//! host code panicked, or about which a call panicked, goes to its clean-up at once; what is left of it, and of jobs
+//! whose host died, answers truthfully until it is closed or expires ([`tombstone`], [`slots`]; design D2).
 //!
 //! Never runs a step, never reads a clock for a decision: that is the [`driver`]'s, one task per job.
-//! Called by `server`, and by `cli` for a job without a server. Locks are held for map operations only, never over foreign code or an await.
+//! Called by `server`, and by `cli` for a job without a server. Locks are held for map operations and a line of the journal only, never over
+//! foreign code or an await.
 
 mod driver;
 mod prepare;
+mod slots;
+mod tombstone;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use stephost_fault::point;
 use stephost_job::{JobId, StopReason};
 use stephost_policy::Policy;
 use stephost_process::Supervisors;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::clock;
 use crate::config::{self, Background};
 use crate::logfile::LogReader;
 use crate::observe::panics::Incident;
 use crate::run::Functions;
 use crate::run::room::Room;
+use crate::run::room::journal::{Journal, Left, Recorded};
 
 pub(crate) use driver::{JobView, Life};
 pub(crate) use prepare::{RefusedJob, Submission, Variable, Work};
 
 use driver::Job;
+use slots::{Slot, Slots};
+use tombstone::Tombstone;
 
 /// Why a call about a job has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +50,12 @@ pub(crate) enum LookupError {
     /// The host broke while it handled this job; the text names the incident.
     #[error("{0}")]
     Broken(String),
+    /// The host that ran it died, and it with that one.
+    #[error("job `{0}` is lost: the step host ended while it ran")]
+    Lost(JobId),
+    /// It had ended before its host died, with which its log went.
+    #[error("the log of job `{0}` is lost: the step host ended after the job")]
+    LogGone(JobId),
 }
 
 impl LookupError {
@@ -62,6 +73,11 @@ pub(crate) enum RunError {
     /// The id belongs to a job that the host broke; it must be closed first.
     #[error("job `{0}` is broken by an internal error; close it before its id is used again")]
     Broken(JobId),
+    /// The id belongs to a job of a host that died; it must be closed first.
+    #[error(
+        "job `{0}` was run by a step host that has ended since; close it before its id is used again"
+    )]
+    OfDeadHost(JobId),
     /// The host takes no new jobs.
     #[error("the step host is shutting down and takes no new jobs")]
     Draining,
@@ -76,38 +92,10 @@ pub(crate) enum Started {
     Already,
 }
 
-enum Slot {
-    /// Somebody makes the job; the receiver sees when that is over.
-    Reserved {
-        over: watch::Receiver<()>,
-        /// A call about it has panicked meanwhile.
-        broken: Option<Incident>,
-    },
-    /// The job.
-    Made(Arc<Job>),
-    /// The host broke before there was a job.
-    Tombstone(Tombstone),
-}
-
-#[derive(Clone)]
-struct Tombstone {
-    incident: Incident,
-    at: SystemTime,
-}
-
-impl Tombstone {
-    fn new(incident: Incident) -> Tombstone {
-        Tombstone {
-            incident,
-            at: clock::wall(),
-        }
-    }
-}
-
 /// What an id stands for.
 enum Known {
     Job(Arc<Job>),
-    Tombstone(Tombstone),
+    Tombstone(Arc<Tombstone>),
 }
 
 /// The log of a job, for one who follows it.
@@ -124,7 +112,7 @@ impl Followed {
 }
 
 struct Registry {
-    slots: HashMap<JobId, Slot>,
+    slots: Slots,
     draining: bool,
 }
 
@@ -145,6 +133,8 @@ pub(crate) struct Hosting {
     pub(crate) supervisors: Supervisors,
     /// Where their directories are; without one, among everybody's temporary files.
     pub(crate) room: Option<Arc<Room>>,
+    /// Where they are written down for the next host, if somebody may ask that one for them.
+    pub(crate) journal: Option<Arc<Journal>>,
     /// What becomes of processes that outlive their step.
     pub(crate) background: Background,
 }
@@ -169,15 +159,19 @@ struct Reservation<'a> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         let panicking = std::thread::panicking();
+        let journal = self.jobs.hosting.journal.as_ref();
         let mut registry = self.jobs.lock();
-        if let MapEntry::Occupied(mut slot) = registry.slots.entry(self.id.clone())
+        if let MapEntry::Occupied(mut slot) = registry.slots.entry(&self.id, Instant::now())
             && let Slot::Reserved { broken, .. } = slot.get_mut()
         {
             let broken = broken.take();
             let broken = broken.or_else(|| panicking.then(Incident::of_this_unwinding));
-            match broken {
-                Some(incident) => drop(slot.insert(Slot::Tombstone(Tombstone::new(incident)))),
-                None => drop(slot.remove()),
+            slot.remove();
+            if let Some(incident) = broken {
+                registry.bury(
+                    &self.id,
+                    Tombstone::broken(incident, &self.id, journal, Instant::now()),
+                );
             }
         }
         drop(registry);
@@ -186,11 +180,19 @@ impl Drop for Reservation<'_> {
     }
 }
 
+impl Registry {
+    fn bury(&mut self, id: &JobId, stone: Tombstone) {
+        let now = stone.since();
+        let slot = Slot::Tombstone(Arc::new(stone));
+        self.slots.insert(id.clone(), slot, now);
+    }
+}
+
 impl Jobs {
     /// An empty registry whose jobs call `functions` and have what is in `hosting`.
     pub(crate) fn new(functions: Arc<Functions>, hosting: Hosting) -> Jobs {
         let registry = Registry {
-            slots: HashMap::new(),
+            slots: Slots::new(Instant::now()),
             draining: false,
         };
         Jobs {
@@ -198,6 +200,14 @@ impl Jobs {
             functions: Mutex::new(functions),
             hosting,
             changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Answers for the jobs of a host that died. Before there are jobs of this one.
+    pub(crate) fn inherit(&self, left: &[Left]) {
+        for left in left {
+            let stone = Tombstone::inherited(left, self.hosting.journal.as_ref(), Instant::now());
+            self.lock().bury(&left.id, stone);
         }
     }
 
@@ -223,7 +233,8 @@ impl Jobs {
         let functions = self.functions();
         let prepared = prepare::prepare(submission, functions, self.hosting.clone()).await?;
         point!("run.prepared", waits);
-        let (job, driver) = Job::new(prepared, self.changed.clone());
+        let recorded = Recorded::begin(self.hosting.journal.as_ref(), &id);
+        let (job, driver) = Job::new(prepared, recorded, self.changed.clone());
         // From here to the start nothing waits: a call that is given up leaves no job that nobody drives.
         point!("run.made");
         self.register(id, job);
@@ -239,7 +250,9 @@ impl Jobs {
     /// Gives a reserved id its job.
     fn register(&self, id: JobId, job: Arc<Job>) {
         let mut registry = self.lock();
-        let before = registry.slots.insert(id, Slot::Made(Arc::clone(&job)));
+        let before = registry
+            .slots
+            .insert(id, Slot::Made(Arc::clone(&job)), Instant::now());
         drop(registry);
         if let Some(Slot::Reserved {
             broken: Some(incident),
@@ -254,18 +267,21 @@ impl Jobs {
     /// one that might have made it.
     pub(crate) fn broke(&self, id: &JobId, incident: &Incident, makes_jobs: bool) {
         let mut registry = self.lock();
-        match registry.slots.entry(id.clone()) {
-            MapEntry::Vacant(slot) => {
-                if makes_jobs {
-                    slot.insert(Slot::Tombstone(Tombstone::new(incident.clone())));
-                }
+        match registry.slots.entry(id, Instant::now()) {
+            MapEntry::Vacant(_) if makes_jobs => {
+                let journal = self.hosting.journal.as_ref();
+                registry.bury(
+                    id,
+                    Tombstone::broken(incident.clone(), id, journal, Instant::now()),
+                );
             }
+            MapEntry::Vacant(_) => {}
             MapEntry::Occupied(mut slot) => match slot.get_mut() {
                 Slot::Reserved { broken, .. } => {
                     broken.get_or_insert_with(|| incident.clone());
                 }
                 Slot::Made(job) => job.break_by(incident),
-                // It has an incident already.
+                // It says already what happened.
                 Slot::Tombstone(_) => {}
             },
         }
@@ -291,11 +307,11 @@ impl Jobs {
     fn reserve(&self, id: &JobId) -> Result<Reserve<'_>, RunError> {
         let mut registry = self.lock();
         let draining = registry.draining;
-        match registry.slots.entry(id.clone()) {
+        match registry.slots.entry(id, Instant::now()) {
             MapEntry::Occupied(slot) => match slot.get() {
                 Slot::Reserved { over, .. } => Ok(Reserve::Wait(over.clone())),
                 Slot::Made(job) if job.broken().is_some() => Err(RunError::Broken(id.clone())),
-                Slot::Tombstone(_) => Err(RunError::Broken(id.clone())),
+                Slot::Tombstone(stone) => Err(stone.refusal(id)),
                 Slot::Made(_) => Ok(Reserve::Registered),
             },
             MapEntry::Vacant(_) if draining => Err(RunError::Draining),
@@ -317,10 +333,10 @@ impl Jobs {
     /// What this id stands for, after whoever makes a job of it is done.
     async fn find(&self, id: &JobId) -> Option<Known> {
         loop {
-            let mut over = match self.lock().slots.get(id) {
+            let mut over = match self.lock().slots.get(id, Instant::now()) {
                 None => return None,
                 Some(Slot::Made(job)) => return Some(Known::Job(Arc::clone(job))),
-                Some(Slot::Tombstone(stone)) => return Some(Known::Tombstone(stone.clone())),
+                Some(Slot::Tombstone(stone)) => return Some(Known::Tombstone(Arc::clone(stone))),
                 Some(Slot::Reserved { over, .. }) => over.clone(),
             };
             while over.changed().await.is_ok() {}
@@ -333,24 +349,16 @@ impl Jobs {
             .ok_or_else(|| LookupError::Unknown(id.clone()))
     }
 
-    /// A job that nothing broke.
-    async fn sound(&self, id: &JobId) -> Result<Arc<Job>, LookupError> {
-        match self.known(id).await? {
-            Known::Tombstone(stone) => Err(LookupError::broken(stone.incident)),
-            Known::Job(job) => match job.broken() {
-                Some(incident) => Err(LookupError::broken(incident)),
-                None => Ok(job),
-            },
-        }
-    }
-
     /// The log of a job.
     ///
     /// # Errors
     ///
     /// [`LookupError`].
     pub(crate) async fn log(&self, id: &JobId) -> Result<Followed, LookupError> {
-        let job = self.sound(id).await?;
+        let job = match self.known(id).await? {
+            Known::Job(job) => sound(job)?,
+            Known::Tombstone(stone) => return Err(stone.without_log(id)),
+        };
         Ok(Followed {
             log: job.log(),
             job,
@@ -363,15 +371,19 @@ impl Jobs {
     ///
     /// [`LookupError`].
     pub(crate) async fn status(&self, id: &JobId) -> Result<JobView, LookupError> {
-        Ok(self.sound(id).await?.view())
+        match self.known(id).await? {
+            Known::Job(job) => Ok(sound(job)?.view()),
+            Known::Tombstone(stone) => stone.status(id),
+        }
     }
 
-    /// How every job is doing, broken ones included.
+    /// How every job is doing, broken and lost ones included.
     pub(crate) fn list(&self) -> Vec<JobView> {
-        let registry = self.lock();
+        let mut registry = self.lock();
+        registry.slots.tidy(Instant::now());
         let known = registry.slots.iter().filter_map(|(id, slot)| match slot {
             Slot::Made(job) => Some(job.view()),
-            Slot::Tombstone(stone) => Some(JobView::lost(id, &stone.incident, stone.at)),
+            Slot::Tombstone(stone) => Some(stone.view(id)),
             Slot::Reserved { .. } => None,
         });
         known.collect()
@@ -426,10 +438,14 @@ impl Jobs {
 
     /// Frees an id that stands for this still: another Close may have been faster, and it may be a new job's by now.
     fn free(&self, id: &JobId, known: &Known) {
-        if let MapEntry::Occupied(slot) = self.lock().slots.entry(id.clone())
+        match known {
+            Known::Job(job) => job.recorded().closed(),
+            Known::Tombstone(stone) => stone.recorded.closed(),
+        }
+        if let MapEntry::Occupied(slot) = self.lock().slots.entry(id, Instant::now())
             && match (slot.get(), known) {
                 (Slot::Made(made), Known::Job(job)) => Arc::ptr_eq(made, job),
-                (Slot::Tombstone(_), Known::Tombstone(_)) => true,
+                (Slot::Tombstone(found), Known::Tombstone(stone)) => Arc::ptr_eq(found, stone),
                 (Slot::Reserved { .. } | Slot::Made(_) | Slot::Tombstone(_), _) => false,
             }
         {
@@ -445,7 +461,7 @@ impl Jobs {
     /// Waits until no job runs.
     pub(crate) async fn idle(&self) {
         self.until(|slots| {
-            slots.values().all(|slot| match slot {
+            slots.iter().all(|(_, slot)| match slot {
                 Slot::Made(job) => job.is_over(),
                 Slot::Tombstone(_) => true,
                 Slot::Reserved { .. } => false,
@@ -454,12 +470,13 @@ impl Jobs {
         .await;
     }
 
-    /// Waits until every job was closed.
+    /// Waits until every job of this host was closed.
     pub(crate) async fn all_closed(&self) {
-        self.until(HashMap::is_empty).await;
+        self.until(|slots| slots.iter().all(|(_, slot)| slot.is_inherited()))
+            .await;
     }
 
-    async fn until(&self, reached: impl Fn(&HashMap<JobId, Slot>) -> bool) {
+    async fn until(&self, reached: impl Fn(&Slots) -> bool) {
         let mut changed = self.changed.subscribe();
         // A change between the look and the wait is not missed: it is newer than what was marked as seen.
         while !reached(&self.lock().slots) {
@@ -475,8 +492,8 @@ impl Jobs {
         let jobs: Vec<Arc<Job>> = self
             .lock()
             .slots
-            .values()
-            .filter_map(|slot| match slot {
+            .iter()
+            .filter_map(|(_, slot)| match slot {
                 Slot::Made(job) => Some(Arc::clone(job)),
                 Slot::Reserved { .. } | Slot::Tombstone(_) => None,
             })
@@ -491,7 +508,7 @@ impl Jobs {
     /// Longest time that [`Jobs::stop_all`] can take.
     pub(crate) fn grace_left(&self) -> Duration {
         let registry = self.lock();
-        let jobs = registry.slots.values().filter_map(|slot| match slot {
+        let jobs = registry.slots.iter().filter_map(|(_, slot)| match slot {
             Slot::Made(job) => Some(job.closes_within()),
             Slot::Reserved { .. } | Slot::Tombstone(_) => None,
         });
@@ -501,6 +518,14 @@ impl Jobs {
     fn lock(&self) -> MutexGuard<'_, Registry> {
         // Every change under this lock is one map operation, so a panic cannot leave half of one.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job that nothing broke.
+fn sound(job: Arc<Job>) -> Result<Arc<Job>, LookupError> {
+    match job.broken() {
+        Some(incident) => Err(LookupError::broken(incident)),
+        None => Ok(job),
     }
 }
 

@@ -22,6 +22,7 @@ use stephost_fault::point;
 use stephost_joblog::{BackgroundId, JobLog, LogOffset, Secrets, Stream};
 use tokio::sync::watch;
 
+use crate::observe::metrics;
 use crate::{clock, files};
 
 /// Longest stored log in bytes. Later output is dropped and counted.
@@ -267,6 +268,7 @@ impl Writer {
             return;
         }
         self.ready.truncate(before);
+        metrics::not_logged(said);
         if self.background_dropped == 0 {
             self.note_background("[what background processes write from here on is not stored]");
         }
@@ -292,11 +294,13 @@ impl Writer {
             self.bytes += self.ready.len() as u64;
         } else {
             self.dropped += self.ready.len() as u64;
+            metrics::not_logged(self.ready.len() as u64);
         }
         self.ready.clear();
         if self.ending && self.dropped > 0 {
             self.store_notice(file, self.bytes_max);
         }
+        metrics::logged(self.bytes - before);
         self.bytes > before
     }
 

@@ -39,9 +39,13 @@ use stephost_steps::{
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
+use crate::clock::Stopwatch;
 use crate::config::Background;
 use crate::logfile::LogWriter;
+use crate::observe::metrics::{self, Ended, StepKind};
+use crate::observe::{TRACEPARENT, TraceContext, spans};
 
 pub(crate) use builtin::spec_of_signature;
 pub(crate) use environment::{Environment, name_fault};
@@ -79,6 +83,20 @@ pub(crate) enum StopLevel {
 }
 
 impl StopLevel {
+    /// How a step ends that was interrupted.
+    fn ended(self) -> Ended {
+        match self {
+            StopLevel::Polite {
+                reason: StopReason::Timeout,
+                ..
+            }
+            | StopLevel::Kill {
+                reason: StopReason::Timeout,
+            } => Ended::Timeout,
+            StopLevel::None | StopLevel::Polite { .. } | StopLevel::Kill { .. } => Ended::Cancelled,
+        }
+    }
+
     /// When half the time of a polite stop that was just asked for is over; that of the step itself, if it has one, may end earlier.
     fn half_way(self, own_end: Option<Instant>) -> Option<Instant> {
         let StopLevel::Polite { kill_at, .. } = self else {
@@ -127,6 +145,8 @@ pub(crate) struct JobContext {
     pub(crate) background: Background,
     /// Those of them that are kept; the job's end is theirs.
     pub(crate) leftovers: Mutex<Vec<Leftovers>>,
+    /// Whose trace the job is part of, if its sender said so.
+    pub(crate) trace: Option<TraceContext>,
     /// Who looks on, if somebody does.
     pub(crate) watcher: Option<watch::Sender<Walk>>,
 }
@@ -258,7 +278,10 @@ impl JobContext {
             point!("walk.entered", waits);
             self.hide(frame.inputs.values());
             let outputs = match &frame.function.definition.body {
-                Body::Exec(program) => self.exec(&frame, program).await?,
+                Body::Exec(program) => {
+                    self.leaf(frame.name, StepKind::Exec, self.exec(&frame, program))
+                        .await?
+                }
                 Body::Run(composite) => self.composite(&frame, composite).await?,
             };
             self.hide(outputs.values());
@@ -285,10 +308,13 @@ impl JobContext {
         scope.environment(&environment);
         for step in &composite.steps {
             self.enter(&step.name);
-            let outputs = self
+            let span = spans::step(step.name.as_str());
+            let ended = self
                 .item(step, frame, &scope, &environment)
-                .await
-                .map_err(|halt| halt.within(&step.name))?;
+                .instrument(span.clone())
+                .await;
+            spans::step_ended(&span, self.how(&ended));
+            let outputs = ended.map_err(|halt| halt.within(&step.name))?;
             self.leave();
             scope.record(&step.name, outputs);
             // Exports of the step are visible from here on.
@@ -311,10 +337,14 @@ impl JobContext {
         let inputs = evaluate_inputs(step, scope)?;
         let name = step.name.as_str();
         match &step.call {
-            Call::Script(text) => self.script(name, text, scope, &environment).await,
+            Call::Script(text) => {
+                let script = self.script(name, text, scope, &environment);
+                self.leaf(name, StepKind::Builtin, script).await
+            }
             Call::Action(action) => Err(Halt::failed(fetch::unsupported_action(action))),
             Call::Function(reference) => match self.resolve(reference, frame.dir, scope)? {
                 fetch::Target::Function(loaded) => {
+                    fetch::name_local(reference);
                     point!("walk.resolved", waits, fails: Err(injected()));
                     if frame.depth + 1 >= DEPTH_MAX {
                         return Err(Halt::failed(format!(
@@ -340,10 +370,33 @@ impl JobContext {
                     .await
                 }
                 fetch::Target::Builtin(builtin) => {
-                    self.builtin(name, &builtin, inputs, &environment).await
+                    let builtin = self.builtin(name, &builtin, inputs, &environment);
+                    self.leaf(name, StepKind::Builtin, builtin).await
                 }
             },
         }
+    }
+
+    /// Counts and times a step that has none of its own.
+    async fn leaf(
+        &self,
+        step: &str,
+        kind: StepKind,
+        work: impl Future<Output = Result<Outputs, Halt>>,
+    ) -> Result<Outputs, Halt> {
+        let began = Stopwatch::start();
+        let ended = work.await;
+        let took = began.at().since_zero();
+        let how = self.how(&ended);
+        metrics::step_ended(kind, how, took);
+        tracing::debug!(
+            step.name = step,
+            step.kind = kind.as_str(),
+            step.result = how.as_str(),
+            step.duration_s = took.as_secs_f64(),
+            "a step ended"
+        );
+        ended
     }
 
     /// The line that a runner's users look for.
@@ -351,6 +404,36 @@ impl JobContext {
         self.log
             .line(Stream::Out, &format!("Running step name={name}"));
         self.output_begins();
+    }
+
+    /// How a step ended.
+    fn how<T>(&self, ended: &Result<T, Halt>) -> Ended {
+        match ended {
+            Ok(_) => Ended::Success,
+            Err(Halt {
+                interrupted: true, ..
+            }) => self.stop.borrow().ended(),
+            Err(halt) => Ended::from(&halt.ending),
+        }
+    }
+
+    /// What a program or a guest sees: the same, and whose trace it is part of, unless somebody gave that a value of
+    /// their own.
+    fn traced(&self, environment: &Environment) -> Environment {
+        let Some(trace) = spans::context(self.trace.as_ref()) else {
+            return environment.clone();
+        };
+        let is_given = |name: &str| {
+            let variables = self.variables.as_object();
+            environment.value(name).is_some()
+                || variables.is_some_and(|variables| variables.contains_key(name))
+        };
+        if is_given(TRACEPARENT) {
+            return environment.clone();
+        }
+        let own = trace.variables().filter(|(name, _)| !is_given(name));
+        let own = own.map(|(name, value)| (name.to_owned(), Value::string(value)));
+        environment.with(own.collect())
     }
 
     /// A step must not start once somebody asked the job to stop.

@@ -1,14 +1,17 @@
 //! The gRPC edge: requests to calls of [`Jobs`], answers and errors back.
 //!
 //! Owns the translation between the wire and the host, both ways, and nothing else: [`convert`] for values,
-//! [`status_code`] for every error and ending, [`catch_panic`] and [`refine`] round the whole service,
-//! [`listen`] for the socket. Promises: `Internal` is only ever answered for a fault of the host itself;
+//! [`status_code`] for every error and ending, [`catch_panic`], [`refine`] and [`count`] round the whole service,
+//! [`listen`] for the socket; and [`metrics`], where an operator reads figures. Promises: `Internal` is only ever answered for a fault of the host itself;
 //! an error text is one line, without paths of the host, at most 512 bytes. Never decides about a job.
 
+mod calls;
 mod catch_panic;
 mod convert;
+mod count;
 #[cfg_attr(windows, path = "server/listen/windows.rs")]
 pub(crate) mod listen;
+pub(crate) mod metrics;
 mod refine;
 mod status_code;
 
@@ -30,10 +33,10 @@ use tonic::{Request, Response, Status};
 
 use self::listen::Listener;
 use crate::jobs::Jobs;
+use crate::observe;
+use crate::observe::metrics::Following;
 use crate::observe::panics::names_job;
 
-/// The call that makes jobs.
-const RUN: &str = "/proto.StepRunner/Run";
 /// Largest request in bytes (design D3).
 const REQUEST_BYTES_MAX: usize = 32 << 20;
 /// How long a client whose log ended has to ask for the status and to close, when the host is ending.
@@ -54,12 +57,18 @@ struct Followers {
     none_left: Notify,
 }
 
-struct FollowerGuard(Arc<Followers>);
+struct FollowerGuard {
+    followers: Arc<Followers>,
+    _counted: Following,
+}
 
 impl Followers {
     fn enter(self: &Arc<Self>) -> FollowerGuard {
         self.open.fetch_add(1, Ordering::SeqCst);
-        FollowerGuard(Arc::clone(self))
+        FollowerGuard {
+            followers: Arc::clone(self),
+            _counted: Following::new(),
+        }
     }
 
     async fn gone(&self) {
@@ -75,8 +84,8 @@ impl Followers {
 
 impl Drop for FollowerGuard {
     fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.none_left.notify_waiters();
+        if self.followers.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.followers.none_left.notify_waiters();
         }
     }
 }
@@ -89,7 +98,8 @@ impl StepRunner for Service {
 
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<RunResponse>, Status> {
         point!("run.received", waits);
-        let submission = convert::submission(request.into_inner())?;
+        let trace = convert::trace_context(request.metadata());
+        let submission = convert::submission(request.into_inner(), trace)?;
         names_job(&submission.id);
         point!("run.named", waits);
         self.jobs.run(submission).await.map_err(status_code::run)?;
@@ -177,7 +187,9 @@ fn named(id: &str) -> Result<JobId, Status> {
 pub(crate) enum Drain {
     /// Not at all.
     No,
-    /// Takes no new jobs, lets the others finish.
+    /// The host has panicked too often: takes no new jobs, lets the others finish.
+    WornOut,
+    /// Somebody asked it to end: the same.
     Patient,
     /// Stops every job.
     Now,
@@ -208,10 +220,11 @@ pub(crate) async fn serve(
 
     let breaking = Arc::clone(&jobs);
     let on_broken: catch_panic::OnBroken = Arc::new(move |path, job, incident| {
-        breaking.broke(job, incident, path == RUN);
+        breaking.broke(job, incident, path == calls::RUN);
     });
     let (stop_listening, stopped_listening) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
+        .layer(count::CountLayer)
         .layer(tower::util::MapResponseLayer::new(refine::refined))
         .layer(catch_panic::CatchPanicLayer::new(on_broken))
         .add_service(health)
@@ -221,11 +234,14 @@ pub(crate) async fn serve(
             let _ = stopped_listening.await;
         });
     let mut server = std::pin::pin!(server);
+    count::begin();
+    observe::metrics::serving();
 
     tokio::select! {
         served = &mut server => return served,
         _ = drain.wait_for(|drain| *drain != Drain::No) => {}
     }
+    observe::metrics::draining();
     // In this order: who looks sees that no jobs are taken before one is refused.
     health_reporter
         .set_not_serving::<StepRunnerServer<Service>>()

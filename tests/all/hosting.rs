@@ -5,10 +5,13 @@ mod daemon;
 mod drain;
 mod health;
 mod limits;
+mod log;
+mod metrics;
 mod proxy;
 mod recovery;
 mod serve;
 mod socket;
+mod tracing;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

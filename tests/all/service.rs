@@ -6,13 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use stephost_tests::wire::{FollowLogsRequest, RunRequest};
-use stephost_tests::{Client, State, step_test, text_of};
+use stephost_tests::{Client, State, raw, step_test, text_of};
 use tonic::Code;
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-
-use crate::raw;
 
 /// Shell text that says `ready` and waits at the gate.
 const WAIT: &str = "echo ready; read _ < gate; echo done";

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, bail, ensure};
 use comfy_table::{Table, presets};
-use stephost_client::reason::{exit_code, failure_reason};
+use stephost_client::reason::{Seen, report};
 use stephost_client::{Client, JobStatus, Kind, Request, State, Variable};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -366,8 +366,11 @@ fn print_table(endings: &[JobStatus]) {
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["job", "ending", "kind", "wall time", "a runner reports"]);
     for status in endings {
-        let code = exit_code(&status.message).map(|code| format!(", exit code {code}"));
-        let reason = failure_reason(status).map_or("success", |reason| reason.as_str());
+        let reported = report(Seen::Status(status));
+        let reason = reported.map_or("success", |report| report.reason.as_str());
+        let code = reported
+            .and_then(|report| report.exit_code)
+            .map(|code| format!(", exit code {code}"));
         table.add_row([
             status.id.clone(),
             state_word(status.state).to_owned(),

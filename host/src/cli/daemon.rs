@@ -19,13 +19,19 @@ use tokio::sync::watch;
 
 use self::systemd::{HandedOver, News};
 use super::exit::{self, Failure};
-use super::serve::{SocketFile, listening, runtime, watch_signals};
+use super::serve::{
+    SocketFile, drain_when_worn_out, listening, not_listening, runtime, watch_signals,
+};
 use super::signals::{Asked, Listening};
-use super::{policy, print};
+use super::{Answers, policy, print};
+use crate::clock;
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
 use crate::jobs::Jobs;
-use crate::observe::{self, OperatorLog};
-use crate::run::Functions;
+use crate::observe::{
+    self, Collector, Destination, LogFormat, LogLevel, OperatorLog, PanicBudget, metrics,
+};
+use crate::run::{Functions, room};
+use crate::server::metrics::{MetricsListenError, MetricsListener};
 use crate::server::{self, Drain};
 
 #[derive(Debug, Args)]
@@ -38,6 +44,18 @@ pub(super) struct DaemonArguments {
     /// Append the log to this file, not to stderr
     #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
+    /// The shape of its lines [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// The least serious events in it [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// Let this machine read figures at 127.0.0.1:PORT or unix:PATH
+    #[arg(long, value_name = "ADDRESS", value_parser = config::MetricsAddress::parse)]
+    metrics_listen: Option<config::MetricsAddress>,
+    /// Panics within a time after which it ends [default: 5/10m]
+    #[arg(long, value_name = "BUDGET")]
+    panic_budget: Option<PanicBudget>,
     /// Time for jobs after SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     drain_timeout: Option<Duration>,
@@ -56,6 +74,9 @@ pub(super) struct DaemonArguments {
     /// Most processes and threads of one job
     #[arg(long, value_name = "COUNT", value_parser = config::processes)]
     job_processes_max: Option<u64>,
+    /// Send traces and the log by OTLP: http://HOST:PORT or unix:///PATH
+    #[arg(long, value_name = "ENDPOINT", value_parser = Collector::parse)]
+    otlp: Option<Collector>,
 }
 
 #[derive(Debug, Args)]
@@ -83,34 +104,55 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         config: arguments.file.config,
         socket: arguments.socket,
         log_file: arguments.log_file,
+        log_format: arguments.log_format,
+        log_level: arguments.log_level,
+        metrics_listen: arguments.metrics_listen,
+        panic_budget: arguments.panic_budget,
         drain_timeout: arguments.drain_timeout,
         background: arguments.background,
         policy: arguments.policy,
         builtins: arguments.builtins,
         job_memory_max: arguments.job_memory_max,
         job_processes_max: arguments.job_processes_max,
+        otlp: arguments.otlp,
     })
     .map_err(Failure::config)?;
-    let log = match &settings.log_file.value {
-        Some(file) => OperatorLog::File(file),
-        None => OperatorLog::Stderr,
+    let log = OperatorLog {
+        to: match &settings.log_file.value {
+            Some(file) => Destination::File(file),
+            None => Destination::Stderr,
+        },
+        format: settings.log_format.value,
+        level: settings.log_level.value,
     };
-    observe::start(log)
+    let collector = settings.otlp.value.as_ref();
+    let observing = observe::start(log, settings.panic_budget.value, collector)
         .context("opening the log")
         .map_err(Failure::cannot_create)?;
     // It takes variables out of the environment: before there are other threads.
     let handed_over = HandedOver::take()
         .context("taking the socket from systemd")
         .map_err(Failure::unavailable)?;
-    super::tidy_up();
+    let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
-    let code = runtime.block_on(serving(settings, handed_over));
+    let code = runtime.block_on(async {
+        let host = room::new_id();
+        let sending = observing.send(&host);
+        let code = serving(&host, settings, handed_over, answers).await;
+        sending.finish().await;
+        code
+    });
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
 }
 
-async fn serving(settings: Settings, handed_over: Option<HandedOver>) -> Result<u8, Failure> {
+async fn serving(
+    host: &str,
+    settings: Settings,
+    handed_over: Option<HandedOver>,
+    answers: Answers,
+) -> Result<u8, Failure> {
     let limits = settings.job_limits();
     let file = settings.policy.value;
     let policy = match read_policy(file.as_deref()) {
@@ -139,20 +181,32 @@ async fn serving(settings: Settings, handed_over: Option<HandedOver>) -> Result<
     if let Some(place) = &place {
         config::announce_socket(place);
     }
+    let readers = match &settings.metrics_listen.value {
+        Some(address) => Some(readers_of_metrics(address).await?),
+        None => None,
+    };
     let functions = Functions::new(policy, own)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, limits, settings.background.value)?;
+    let background = settings.background.value;
+    let (jobs, hosting) = super::jobs(host, functions, limits, background, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
-    let tasks = [
-        watch_signals(drain)
+    metrics::reloaded(clock::wall());
+    let mut tasks = vec![
+        watch_signals(drain.clone())
             .context("listening for signals")
             .map_err(Failure::internal)?,
         reload_on_hangup(file, Arc::clone(&jobs))
             .context("listening for SIGHUP")
             .map_err(Failure::internal)?,
+        tokio::spawn(drain_when_worn_out(drain)),
         tokio::spawn(systemd::live()),
     ];
+    // Until the very end: a drain is worth looking at.
+    let _metrics_socket = readers.map(|(readers, socket)| {
+        tasks.push(tokio::spawn(readers.serve()));
+        socket
+    });
     let saying = tokio::spawn(say_when_draining(drain_heard.clone()));
     tracing::info!(socket = ?place.as_deref().unwrap_or(Path::new("unnamed")), "listening");
     systemd::tell(News::Ready);
@@ -170,7 +224,28 @@ async fn serving(settings: Settings, handed_over: Option<HandedOver>) -> Result<
     super::close(&hosting).await;
     served.context("serving").map_err(Failure::internal)?;
     tracing::info!("ended");
-    Ok(exit::FINE)
+    Ok(super::serve::ended())
+}
+
+/// Lets an operator read the host's figures; also the socket's file, if it is one.
+async fn readers_of_metrics(
+    address: &config::MetricsAddress,
+) -> Result<(MetricsListener, Option<SocketFile>), Failure> {
+    let bound = MetricsListener::bind(address).await;
+    let listener = bound.map_err(|error| match error {
+        MetricsListenError::Unix(error) => not_listening(error),
+        MetricsListenError::Loopback { .. } => Failure::unavailable(error),
+    })?;
+    let address = listener
+        .address()
+        .context("asking where metrics are served")
+        .map_err(Failure::unavailable)?;
+    tracing::info!(address = %address, "metrics can be read");
+    let file = match address {
+        config::MetricsAddress::Unix(path) => Some(SocketFile::new(path)),
+        config::MetricsAddress::Loopback(_) => None,
+    };
+    Ok((listener, file))
 }
 
 /// The policy in this file, or the program's.
@@ -201,12 +276,17 @@ fn reload_on_hangup(
                         "new jobs run under this policy"
                     );
                     jobs.adopt(policy);
+                    metrics::reloaded(clock::wall());
                 }
                 Ok(Err(error)) => {
+                    metrics::not_reloaded();
                     let error = anyhow!(error);
                     tracing::error!(error = format!("{error:#}"), "the policy stays as it was");
                 }
-                Err(_panicked) => tracing::error!("the policy stays as it was"),
+                Err(_panicked) => {
+                    metrics::not_reloaded();
+                    tracing::error!("the policy stays as it was");
+                }
             }
             systemd::tell(News::Ready);
         }
@@ -257,29 +337,36 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
     let Settings {
         socket,
         log_file,
+        log_format,
+        log_level,
+        metrics_listen,
+        panic_budget,
         drain_timeout,
         background,
         policy,
         builtins,
         job_memory_max,
         job_processes_max,
+        otlp,
     } = settings;
     let usual = config::default_socket().display().to_string();
     line("socket", path(socket), &usual, &socket.origin);
     line("log-file", path(log_file), "stderr", &log_file.origin);
+    let word = |word: String| Some(format!("{word:?}"));
+    let format = config::word_of(&log_format.value);
+    line("log-format", word(format), "", &log_format.origin);
+    let level = config::word_of(&log_level.value);
+    line("log-level", word(level), "", &log_level.origin);
+    let address = metrics_listen.value.as_ref().map(ToString::to_string);
+    let address = address.and_then(word);
+    line("metrics-listen", address, "nowhere", &metrics_listen.origin);
+    let budget = panic_budget.value.to_string();
+    line("panic-budget", word(budget), "", &panic_budget.origin);
     let drain = jiff::SignedDuration::try_from(drain_timeout.value).unwrap_or_default();
-    line(
-        "drain-timeout",
-        Some(format!("{:?}", format!("{drain:#}"))),
-        "",
-        &drain_timeout.origin,
-    );
-    line(
-        "background",
-        Some(format!("{:?}", background.value.as_str())),
-        "",
-        &background.origin,
-    );
+    let drain = format!("{drain:#}");
+    line("drain-timeout", word(drain), "", &drain_timeout.origin);
+    let kept = config::word_of(&background.value);
+    line("background", word(kept), "", &background.origin);
     let own = "that of the program";
     line("policy", path(policy), own, &policy.origin);
     line("builtins", path(builtins), own, &builtins.origin);
@@ -294,5 +381,8 @@ fn shown(settings: &Settings, with_origin: bool) -> String {
         "no limit",
         &job_processes_max.origin,
     );
+    let collector = otlp.value.as_ref();
+    let collector = collector.map(|collector| format!("{:?}", collector.as_str()));
+    line("otlp", collector, "nobody", &otlp.origin);
     text
 }

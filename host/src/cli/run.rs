@@ -35,10 +35,10 @@ use stephost_steps::{Function, LoadError, LocalReference, Parsed, Strictness, li
 
 use super::exit::{self, Failure};
 use super::visible::visible;
-use super::{policy, print};
+use super::{Answers, policy, print};
 use crate::config;
 use crate::jobs::{RefusedJob, RunError, Submission, Variable, Work};
-use crate::run::{Entry, Functions, LocalFiles, name_fault};
+use crate::run::{Entry, Functions, LocalFiles, name_fault, room};
 use engine::{Ended, Stops};
 use screen::Screen;
 use source::Source;
@@ -350,7 +350,9 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
+    let (limits, background) = (JobLimits::default(), config::Background::Keep);
+    let (jobs, hosting) =
+        super::jobs(&room::new_id(), functions, limits, background, Answers::Own)?;
     let mut stops = Stops::listen()
         .context("listening for signals")
         .map_err(Failure::internal)?;
@@ -440,6 +442,7 @@ fn submission(
             .collect(),
         timeout: settings.timeout,
         grace: Some(settings.grace),
+        trace: None,
         watcher: None,
     })
 }
@@ -468,8 +471,9 @@ fn refused(error: RunError) -> Failure {
             Failure::usage(error)
         }
         RunError::Refused(RefusedJob::Steps(_)) => Failure::bad_input(error),
-        RunError::Refused(RefusedJob::Broken(_)) | RunError::Broken(_) | RunError::Draining => {
-            Failure::internal(error)
-        }
+        RunError::Refused(RefusedJob::Broken(_))
+        | RunError::Broken(_)
+        | RunError::OfDeadHost(_)
+        | RunError::Draining => Failure::internal(error),
     }
 }

@@ -17,11 +17,11 @@ use tokio::sync::watch;
 
 use super::exit::{self, Failure};
 use super::signals::{Asked, Listening};
-use super::{ServeArguments, policy};
+use super::{Answers, ServeArguments, policy};
 use crate::config;
-use crate::observe::{self, OperatorLog};
-use crate::run::Functions;
-use crate::server::listen::Listener;
+use crate::observe::{self, Destination, OperatorLog, budget};
+use crate::run::{Functions, room};
+use crate::server::listen::{ListenError, Listener};
 use crate::server::{self, Drain, listen};
 
 /// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
@@ -33,16 +33,21 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
     if !arguments.command.is_empty() {
         command::check()?;
     }
-    let log = match &arguments.log_file {
-        Some(file) => OperatorLog::File(file),
-        None => OperatorLog::Nowhere,
+    let log = OperatorLog {
+        to: match &arguments.log_file {
+            Some(file) => Destination::File(file),
+            None => Destination::Nowhere,
+        },
+        format: arguments.log_format,
+        level: arguments.log_level,
     };
-    observe::start(log)
+    // No collector: nothing here is configured (design D11).
+    observe::start(log, arguments.panic_budget(), None)
         .context("opening the operator's log")
         .map_err(Failure::cannot_create)?;
-    super::tidy_up();
+    let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
-    let code = runtime.block_on(serving(arguments));
+    let code = runtime.block_on(serving(arguments, answers));
     // Blocking work that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     code
@@ -63,16 +68,19 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 
 /// Listens at this socket, or at the usual one.
 pub(super) fn listening(socket: Option<&Path>) -> Result<(Listener, PathBuf), Failure> {
-    listen::listen(socket).map_err(|error| {
-        if error.is_about_the_place() {
-            Failure::usage(error)
-        } else {
-            Failure::cannot_create(error)
-        }
-    })
+    listen::listen(socket).map_err(not_listening)
 }
 
-async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
+/// How the program ends that has no socket.
+pub(super) fn not_listening(error: ListenError) -> Failure {
+    if error.is_about_the_place() {
+        Failure::usage(error)
+    } else {
+        Failure::cannot_create(error)
+    }
+}
+
+async fn serving(arguments: ServeArguments, answers: Answers) -> Result<u8, Failure> {
     let policy = match config::policy() {
         Ok(loaded) => loaded.policy,
         Err(error) => return Ok(policy::refused(error)),
@@ -84,11 +92,13 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
     let functions = Functions::new(policy, own_builtins)
         .context("starting the sandbox")
         .map_err(Failure::internal)?;
-    let (jobs, hosting) = super::jobs(functions, JobLimits::default(), config::Background::Keep)?;
+    let (limits, background) = (JobLimits::default(), config::Background::Keep);
+    let (jobs, hosting) = super::jobs(&room::new_id(), functions, limits, background, answers)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let signals = watch_signals(drain.clone())
         .context("listening for signals")
         .map_err(Failure::internal)?;
+    let wear = tokio::spawn(drain_when_worn_out(drain.clone()));
 
     // The marker, in one write, so that nothing can come between its parts.
     let marker = format!("step-runner is listening on socket {}\n", path.display());
@@ -107,7 +117,7 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         match code {
             None => std::future::pending().await,
             Some(code) => {
-                drain.send_replace(Drain::Patient);
+                drain.send_modify(ask_to_end);
                 code
             }
         }
@@ -120,11 +130,21 @@ async fn serving(arguments: ServeArguments) -> Result<u8, Failure> {
         code = &mut command => (Some(code), serving.await),
     };
     signals.abort();
+    wear.abort();
     super::close(&hosting).await;
     served.context("serving").map_err(Failure::internal)?;
     match code {
         Some(code) => code,
-        None => Ok(exit::FINE),
+        None => Ok(ended()),
+    }
+}
+
+/// The exit code of a host that has let its jobs end: one that was worn out is to be started anew.
+pub(super) fn ended() -> u8 {
+    if budget::is_worn_out() {
+        exit::INTERNAL
+    } else {
+        exit::FINE
     }
 }
 
@@ -155,12 +175,30 @@ pub(super) fn watch_signals(
                 _ = terminate.heard() => {}
                 _ = interrupt.heard() => {}
             }
-            drain.send_modify(|drain| {
-                *drain = match drain {
-                    Drain::No => Drain::Patient,
-                    Drain::Patient | Drain::Now => Drain::Now,
-                };
+            drain.send_modify(|drain| match drain {
+                Drain::Patient | Drain::Now => *drain = Drain::Now,
+                Drain::No | Drain::WornOut => ask_to_end(drain),
             });
         }
     }))
+}
+
+/// Asks for the end, unless somebody has.
+fn ask_to_end(drain: &mut Drain) {
+    *drain = match drain {
+        Drain::No | Drain::WornOut | Drain::Patient => Drain::Patient,
+        Drain::Now => Drain::Now,
+    };
+}
+
+/// A host that has panicked too often takes no new jobs, and ends when the others have.
+pub(super) async fn drain_when_worn_out(drain: watch::Sender<Drain>) {
+    budget::worn_out().await;
+    drain.send_if_modified(|drain| {
+        let first = *drain == Drain::No;
+        if first {
+            *drain = Drain::WornOut;
+        }
+        first
+    });
 }

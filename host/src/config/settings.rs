@@ -4,6 +4,8 @@
 //! a flag names, alone; on Windows the directory is `%ProgramData%\\stephost`. A key that nobody knows keeps the daemon from starting: somebody meant something by it. Every
 //! value remembers where it came from. Under `stephost steps` nothing of this is read (design D11).
 
+mod value;
+
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -11,24 +13,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use stephost_policy::Amount;
 use stephost_process::JobLimits;
 use toml::Spanned;
 
 use super::companion::read_regular;
 use super::places::settings_dir;
+use crate::observe::{Collector, LogFormat, LogLevel, PanicBudget};
+
+pub(crate) use value::{Background, MetricsAddress, duration, memory, processes, word_of};
 
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a drain waits for running jobs, unless told otherwise.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-
-/// With less, not even a shell starts.
-const MEMORY_BYTES_MIN: u64 = 1 << 20;
-
-/// The kernel counts no further (`PID_MAX_LIMIT`).
-const PROCESSES_MAX: u64 = 4 << 20;
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -37,6 +35,14 @@ pub(crate) struct Settings {
     pub(crate) socket: Setting<Option<PathBuf>>,
     /// Where its log goes; without one, to stderr.
     pub(crate) log_file: Setting<Option<PathBuf>>,
+    /// The shape of its lines.
+    pub(crate) log_format: Setting<LogFormat>,
+    /// The least serious events in it.
+    pub(crate) log_level: Setting<LogLevel>,
+    /// Where its figures can be read; without one, nowhere.
+    pub(crate) metrics_listen: Setting<Option<MetricsAddress>>,
+    /// How often the host may panic before it lets another take its place.
+    pub(crate) panic_budget: Setting<PanicBudget>,
     /// How long running jobs may go on after SIGTERM.
     pub(crate) drain_timeout: Setting<Duration>,
     /// What becomes of processes that outlive their step.
@@ -49,32 +55,8 @@ pub(crate) struct Settings {
     pub(crate) job_memory_max: Setting<Option<u64>>,
     /// Processes and threads that one job may have at a time.
     pub(crate) job_processes_max: Setting<Option<u64>>,
-}
-
-/// What becomes of processes that outlive their step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Background {
-    /// They live until their job is over: a later step may use them.
-    Keep,
-    /// They are killed when their step is over.
-    Kill,
-}
-
-impl Background {
-    /// As it stands in a file and in a flag.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Background::Keep => "keep",
-            Background::Kill => "kill",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Background, String> {
-        [Background::Keep, Background::Kill]
-            .into_iter()
-            .find(|background| background.as_str() == text)
-            .ok_or_else(|| "use \"keep\" or \"kill\"".to_owned())
-    }
+    /// Who gets traces and the log besides.
+    pub(crate) otlp: Setting<Option<Collector>>,
 }
 
 /// One value, and whose word it is.
@@ -113,12 +95,17 @@ pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) log_file: Option<PathBuf>,
+    pub(crate) log_format: Option<LogFormat>,
+    pub(crate) log_level: Option<LogLevel>,
+    pub(crate) metrics_listen: Option<MetricsAddress>,
+    pub(crate) panic_budget: Option<PanicBudget>,
     pub(crate) drain_timeout: Option<Duration>,
     pub(crate) background: Option<Background>,
     pub(crate) policy: Option<PathBuf>,
     pub(crate) builtins: Option<PathBuf>,
     pub(crate) job_memory_max: Option<u64>,
     pub(crate) job_processes_max: Option<u64>,
+    pub(crate) otlp: Option<Collector>,
 }
 
 /// Why there are no settings.
@@ -150,12 +137,17 @@ pub(crate) enum SettingsError {
 struct File {
     socket: Option<Spanned<PathBuf>>,
     log_file: Option<Spanned<PathBuf>>,
+    log_format: Option<Spanned<String>>,
+    log_level: Option<Spanned<String>>,
+    metrics_listen: Option<Spanned<String>>,
+    panic_budget: Option<Spanned<String>>,
     drain_timeout: Option<Spanned<String>>,
     background: Option<Spanned<String>>,
     policy: Option<Spanned<PathBuf>>,
     builtins: Option<Spanned<PathBuf>>,
     job_memory_max: Option<Spanned<String>>,
     job_processes_max: Option<Spanned<u64>>,
+    otlp: Option<Spanned<String>>,
 }
 
 /// The settings that flags and files make together.
@@ -216,12 +208,17 @@ impl Default for Settings {
         Settings {
             socket: setting(None),
             log_file: setting(None),
+            log_format: setting(LogFormat::Text),
+            log_level: setting(LogLevel::Info),
+            metrics_listen: setting(None),
+            panic_budget: setting(PanicBudget::default()),
             drain_timeout: setting(DRAIN_TIMEOUT),
             background: setting(Background::Keep),
             policy: setting(None),
             builtins: setting(None),
             job_memory_max: setting(None),
             job_processes_max: setting(None),
+            otlp: setting(None),
         }
     }
 }
@@ -248,70 +245,36 @@ impl Settings {
     }
 
     fn merge(&mut self, path: &Path, text: &str) -> Result<(), SettingsError> {
-        let invalid = |span: Range<usize>, message: String| {
-            let (line, column) = place(text, span.start);
-            SettingsError::Invalid {
-                path: path.to_owned(),
-                line,
-                column,
-                message,
-            }
-        };
+        let source = Source { path, text };
         let file: File = toml::from_str(text).map_err(|error| {
             let message = error.message().replace('\n', ", ");
-            invalid(error.span().unwrap_or(0..0), message)
+            source.invalid(error.span().unwrap_or(0..0), message)
         })?;
-        let origin = |span: Range<usize>| Origin::File {
-            path: path.to_owned(),
-            line: place(text, span.start).0,
-        };
-        // Relative paths are relative to the file that names them: a daemon is started from anywhere.
-        let base = path.parent().unwrap_or(Path::new("/"));
-        let put = |slot: &mut Setting<Option<PathBuf>>, given: Option<Spanned<PathBuf>>| {
-            if let Some(given) = given {
-                slot.origin = origin(given.span());
-                slot.value = Some(base.join(given.into_inner()));
-            }
-        };
-        put(&mut self.socket, file.socket);
-        put(&mut self.log_file, file.log_file);
-        put(&mut self.policy, file.policy);
-        put(&mut self.builtins, file.builtins);
-        if let Some(given) = file.drain_timeout {
-            let span = given.span();
-            let value = duration(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
-            self.drain_timeout = Setting {
-                value,
-                origin: origin(span),
-            };
-        }
-        if let Some(given) = file.background {
-            let span = given.span();
-            let value =
-                Background::parse(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
-            self.background = Setting {
-                value,
-                origin: origin(span),
-            };
-        }
-        if let Some(given) = file.job_memory_max {
-            let span = given.span();
-            let value = memory(given.get_ref()).map_err(|fault| invalid(span.clone(), fault))?;
-            self.job_memory_max = Setting {
-                value: Some(value),
-                origin: origin(span),
-            };
-        }
-        if let Some(given) = file.job_processes_max {
-            let span = given.span();
-            let value = enough_processes(given.into_inner())
-                .map_err(|fault| invalid(span.clone(), fault))?;
-            self.job_processes_max = Setting {
-                value: Some(value),
-                origin: origin(span),
-            };
-        }
-        Ok(())
+        source.put_path(&mut self.socket, file.socket);
+        source.put_path(&mut self.log_file, file.log_file);
+        source.put_path(&mut self.policy, file.policy);
+        source.put_path(&mut self.builtins, file.builtins);
+        source.put(&mut self.log_format, file.log_format, value::word)?;
+        source.put(&mut self.log_level, file.log_level, value::word)?;
+        source.put(&mut self.metrics_listen, file.metrics_listen, |text| {
+            Ok(Some(MetricsAddress::parse(text)?.below(source.base())))
+        })?;
+        source.put(&mut self.panic_budget, file.panic_budget, |text| {
+            text.parse()
+        })?;
+        source.put(&mut self.drain_timeout, file.drain_timeout, duration)?;
+        source.put(&mut self.background, file.background, value::word)?;
+        source.put(&mut self.job_memory_max, file.job_memory_max, |text| {
+            memory(text).map(Some)
+        })?;
+        source.put_read(
+            &mut self.job_processes_max,
+            file.job_processes_max,
+            |count| value::enough_processes(count).map(Some),
+        )?;
+        source.put(&mut self.otlp, file.otlp, |text| {
+            Collector::parse(text).map(Some)
+        })
     }
 
     /// What the programs of one job may use together.
@@ -323,81 +286,89 @@ impl Settings {
     }
 
     fn take(&mut self, flags: Flags) {
-        let put = |slot: &mut Setting<Option<PathBuf>>, flag: Option<PathBuf>| {
-            if flag.is_some() {
-                slot.value = flag;
-                slot.origin = Origin::Flag;
+        fn put<T>(slot: &mut Setting<T>, flag: Option<T>) {
+            if let Some(value) = flag {
+                let origin = Origin::Flag;
+                *slot = Setting { value, origin };
             }
-        };
-        put(&mut self.socket, flags.socket);
-        put(&mut self.log_file, flags.log_file);
-        put(&mut self.policy, flags.policy);
-        put(&mut self.builtins, flags.builtins);
-        let put = |slot: &mut Setting<Option<u64>>, flag: Option<u64>| {
-            if flag.is_some() {
-                slot.value = flag;
-                slot.origin = Origin::Flag;
-            }
-        };
-        put(&mut self.job_memory_max, flags.job_memory_max);
-        put(&mut self.job_processes_max, flags.job_processes_max);
-        if let Some(value) = flags.drain_timeout {
-            self.drain_timeout = Setting {
-                value,
-                origin: Origin::Flag,
-            };
         }
-        if let Some(value) = flags.background {
-            self.background = Setting {
-                value,
-                origin: Origin::Flag,
-            };
-        }
+        put(&mut self.socket, flags.socket.map(Some));
+        put(&mut self.log_file, flags.log_file.map(Some));
+        put(&mut self.log_format, flags.log_format);
+        put(&mut self.log_level, flags.log_level);
+        put(&mut self.metrics_listen, flags.metrics_listen.map(Some));
+        put(&mut self.panic_budget, flags.panic_budget);
+        put(&mut self.drain_timeout, flags.drain_timeout);
+        put(&mut self.background, flags.background);
+        put(&mut self.policy, flags.policy.map(Some));
+        put(&mut self.builtins, flags.builtins.map(Some));
+        put(&mut self.job_memory_max, flags.job_memory_max.map(Some));
+        put(
+            &mut self.job_processes_max,
+            flags.job_processes_max.map(Some),
+        );
+        put(&mut self.otlp, flags.otlp.map(Some));
     }
 }
 
-/// Reads `90s`, `10m`, `1h30m`.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "use a duration like 90s or 10m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
+/// A file that is being read.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
 }
 
-/// Reads `512 MiB`, `2GiB`.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub(crate) fn memory(text: &str) -> Result<u64, String> {
-    match Amount::bytes(text)? {
-        bytes if bytes < MEMORY_BYTES_MIN => Err(format!(
-            "no job runs with less than {}",
-            Amount::Bytes(MEMORY_BYTES_MIN)
-        )),
-        bytes => Ok(bytes),
+impl<'a> Source<'a> {
+    fn invalid(self, span: Range<usize>, message: String) -> SettingsError {
+        let (line, column) = place(self.text, span.start);
+        SettingsError::Invalid {
+            path: self.path.to_owned(),
+            line,
+            column,
+            message,
+        }
     }
-}
 
-/// Reads a number of processes.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub(crate) fn processes(text: &str) -> Result<u64, String> {
-    let count = text.parse();
-    enough_processes(count.map_err(|_| "must be a whole number".to_owned())?)
-}
+    /// Relative paths are relative to the file that names them: a daemon is started from anywhere.
+    fn base(self) -> &'a Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
 
-fn enough_processes(count: u64) -> Result<u64, String> {
-    match count {
-        0 => Err("a job needs at least one process".to_owned()),
-        1..=PROCESSES_MAX => Ok(count),
-        _ => Err(format!("a machine has at most {PROCESSES_MAX} processes")),
+    fn setting<T>(self, value: T, span: Range<usize>) -> Setting<T> {
+        let origin = Origin::File {
+            path: self.path.to_owned(),
+            line: place(self.text, span.start).0,
+        };
+        Setting { value, origin }
+    }
+
+    fn put_path(self, slot: &mut Setting<Option<PathBuf>>, given: Option<Spanned<PathBuf>>) {
+        if let Some(given) = given {
+            let span = given.span();
+            *slot = self.setting(Some(self.base().join(given.into_inner())), span);
+        }
+    }
+
+    fn put<T>(
+        self,
+        slot: &mut Setting<T>,
+        given: Option<Spanned<String>>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<(), SettingsError> {
+        self.put_read(slot, given, |text: String| read(&text))
+    }
+
+    fn put_read<G, T>(
+        self,
+        slot: &mut Setting<T>,
+        given: Option<Spanned<G>>,
+        read: impl FnOnce(G) -> Result<T, String>,
+    ) -> Result<(), SettingsError> {
+        let Some(given) = given else { return Ok(()) };
+        let span = given.span();
+        let value = read(given.into_inner()).map_err(|fault| self.invalid(span.clone(), fault))?;
+        *slot = self.setting(value, span);
+        Ok(())
     }
 }
 
@@ -479,6 +450,22 @@ mod tests {
                 "background = \"detach\"",
                 "0.toml:1:14: use \"keep\" or \"kill\"",
             ),
+            (
+                "log-format = \"xml\"",
+                "0.toml:1:14: use \"text\" or \"json\"",
+            ),
+            (
+                "log-level = \"loud\"",
+                "0.toml:1:13: use \"error\", \"warn\", \"info\" or \"debug\"",
+            ),
+            (
+                "metrics-listen = \"0.0.0.0:9464\"",
+                "0.toml:1:18: 0.0.0.0 can be reached from other machines",
+            ),
+            (
+                "panic-budget = \"5\"",
+                "0.toml:1:16: use a number and a duration like 5/10m, or off",
+            ),
             ("socket = ", "0.toml:1:"),
             ("job-memory-max = 64", "0.toml:1:18: invalid type"),
             (
@@ -494,6 +481,7 @@ mod tests {
                 "0.toml:1:21: a job needs at least one process",
             ),
             ("job-processes-max = -1", "0.toml:1:21: invalid value"),
+            ("otlp = \"localhost:4317\"", "0.toml:1:8: use http://"),
             (
                 "job-processes-max = 5000000",
                 "0.toml:1:21: a machine has at most",

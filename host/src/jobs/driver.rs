@@ -23,11 +23,16 @@ use stephost_joblog::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::prepare::Prepared;
+use super::tombstone;
 use crate::clock::{self, Stopwatch};
 use crate::logfile::{End, LogReader};
-use crate::observe::panics::{Incident, Scope};
+use crate::observe::metrics::{Ended, RunningJob};
+use crate::observe::panics::{self, Incident, Scope};
+use crate::observe::spans;
+use crate::run::room::journal::{How, Recorded};
 use crate::run::{Entry, JobContext, Outcome, StopLevel, containment};
 
 /// What may wait for the driver. More of it changes nothing: the first stop counts.
@@ -77,13 +82,18 @@ pub(crate) struct JobView {
 }
 
 impl JobView {
-    /// A job that the host lost before it was one.
-    pub(super) fn lost(id: &JobId, incident: &Incident, at: SystemTime) -> JobView {
+    /// A job of which nothing is left to wait for.
+    pub(super) fn over(
+        id: &JobId,
+        life: Life,
+        started: Option<SystemTime>,
+        ended: SystemTime,
+    ) -> JobView {
         JobView {
             id: id.clone(),
-            life: Life::Broken(incident.to_string()),
-            started: None,
-            ended: Some(at),
+            life,
+            started,
+            ended: Some(ended),
             closes_at: None,
         }
     }
@@ -104,21 +114,40 @@ pub(super) struct Job {
     broken: Broken,
     asked: mpsc::Sender<Asked>,
     grace: Duration,
+    recorded: Arc<Recorded>,
 }
 
-type Broken = watch::Sender<Option<Incident>>;
+/// That the host broke a job.
+struct Breakage {
+    incident: Incident,
+    since: Instant,
+}
+
+type Broken = watch::Sender<Option<Breakage>>;
 
 fn break_by(broken: &Broken, incident: &Incident) {
     broken.send_if_modified(|broken| {
         let first = broken.is_none();
-        broken.get_or_insert_with(|| incident.clone());
+        broken.get_or_insert_with(|| Breakage {
+            incident: incident.clone(),
+            since: Instant::now(),
+        });
         first
     });
 }
 
+fn incident(broken: &Broken) -> Option<Incident> {
+    let broken = broken.borrow();
+    broken.as_ref().map(|breakage| breakage.incident.clone())
+}
+
 impl Job {
     /// The handle of a prepared job, and its driver, which is to be started. `changed` is told when the job is over.
-    pub(super) fn new(prepared: Prepared, changed: watch::Sender<()>) -> (Arc<Job>, Driver) {
+    pub(super) fn new(
+        prepared: Prepared,
+        recorded: Arc<Recorded>,
+        changed: watch::Sender<()>,
+    ) -> (Arc<Job>, Driver) {
         let view = watch::Sender::new(JobView {
             id: prepared.id.clone(),
             life: Life::Created,
@@ -134,13 +163,17 @@ impl Job {
             broken: broken.clone(),
             asked,
             grace: prepared.grace,
+            recorded: Arc::clone(&recorded),
         };
         let session = Session {
+            span: spans::job(&prepared.id, prepared.context.trace.as_ref()),
             view,
             log: Arc::clone(&prepared.writer),
             broken,
+            recorded,
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
@@ -151,7 +184,7 @@ impl Job {
 
     pub(super) fn view(&self) -> JobView {
         let mut view = self.view.borrow().clone();
-        if let Some(incident) = &*self.broken.borrow() {
+        if let Some(incident) = self.broken() {
             view.life = Life::Broken(incident.to_string());
         }
         view
@@ -160,6 +193,19 @@ impl Job {
     /// The host broke while it did something for this job: what it runs is ended, and it is broken for good.
     pub(super) fn break_by(&self, incident: &Incident) {
         break_by(&self.broken, incident);
+        self.recorded.ended(&tombstone::broken(incident));
+    }
+
+    /// How it is written down.
+    pub(super) fn recorded(&self) -> &Recorded {
+        &self.recorded
+    }
+
+    /// Since when it has been broken, if nothing of it runs any more.
+    pub(super) fn dead_since(&self) -> Option<Instant> {
+        let broken = self.broken.borrow();
+        let since = broken.as_ref().map(|breakage| breakage.since);
+        since.filter(|_| self.is_over())
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -168,7 +214,7 @@ impl Job {
 
     /// The incident that broke this job, if one did.
     pub(super) fn broken(&self) -> Option<Incident> {
-        self.broken.borrow().clone()
+        incident(&self.broken)
     }
 
     /// Asks for a stop. Never waits; a stop too many changes nothing.
@@ -211,11 +257,16 @@ impl Job {
 
 /// What must be said about a job however its driver ends.
 struct Session {
+    /// The job's own.
+    span: Span,
     view: watch::Sender<JobView>,
     log: Arc<crate::logfile::LogWriter>,
     broken: Broken,
+    recorded: Arc<Recorded>,
     changed: watch::Sender<()>,
-    settled: bool,
+    zero: Stopwatch,
+    /// Taken when it is settled how the job ended.
+    running: Option<RunningJob>,
 }
 
 impl Session {
@@ -238,21 +289,35 @@ impl Session {
         // Masked before it is cut to its length: half a secret would not be found any more.
         let ending = ending.map_message(|text| self.log.masked(text));
         let message = ending.message();
-        self.settle(Life::Done { ending, message }, End::Complete);
+        let written = How::from(&ending);
+        let how = Ended::from(&ending);
+        self.settle(how, &written, Life::Done { ending, message }, End::Complete);
     }
 
     /// Says that the host broke, and under which number the operator's log has it.
     fn broken(&mut self) {
-        let known = self.broken.borrow().clone();
-        let incident = known.unwrap_or_else(Incident::of_this_unwinding);
+        let incident = incident(&self.broken).unwrap_or_else(Incident::of_this_unwinding);
         break_by(&self.broken, &incident);
         tracing::error!(job.id = %self.view.borrow().id, error.kind = "internal", "the job is broken: {incident}");
+        let written = tombstone::broken(&incident);
         let incident = incident.to_string();
-        self.settle(Life::Broken(incident.clone()), End::Broken(incident));
+        let life = Life::Broken(incident.clone());
+        self.settle(Ended::Internal, &written, life, End::Broken(incident));
     }
 
-    fn settle(&mut self, life: Life, end: End) {
-        self.settled = true;
+    fn settle(&mut self, how: Ended, written: &How, life: Life, end: End) {
+        self.recorded.ended(written);
+        if let Some(running) = self.running.take() {
+            let took = self.zero.at().since_zero();
+            running.ended(how, took);
+            tracing::info!(
+                job.id = %self.view.borrow().id,
+                job.result = how.as_str(),
+                job.duration_s = took.as_secs_f64(),
+                "a job ended"
+            );
+        }
+        spans::job_ended(&self.span, how);
         self.view.send_modify(|view| {
             view.life = life;
             view.ended = Some(clock::wall());
@@ -264,7 +329,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.running.is_some() {
             self.broken();
         }
     }
@@ -276,7 +341,7 @@ pub(super) struct Driver {
     context: Arc<JobContext>,
     stop: watch::Sender<StopLevel>,
     asked: mpsc::Receiver<Asked>,
-    broken: watch::Receiver<Option<Incident>>,
+    broken: watch::Receiver<Option<Breakage>>,
     zero: Stopwatch,
     /// When the job has run long enough; taken when it fires.
     timeout: Option<Instant>,
@@ -295,7 +360,7 @@ enum Happened {
 
 impl Driver {
     fn new(prepared: Prepared, session: Session, asked: mpsc::Receiver<Asked>) -> Driver {
-        let zero = Stopwatch::start();
+        let zero = session.zero;
         Driver {
             entry: prepared.entry,
             context: prepared.context,
@@ -313,7 +378,8 @@ impl Driver {
     /// Starts the task that sees the job to its end.
     pub(super) fn start(self) {
         // The session's drop is what makes this task safe to lose.
-        tokio::spawn(self.drive());
+        let span = self.session.span.clone();
+        tokio::spawn(self.drive().instrument(span));
     }
 
     async fn drive(mut self) {
@@ -404,7 +470,8 @@ impl Driver {
         let context = Arc::clone(&self.context);
         let entry = Arc::clone(&self.entry);
         let walk = async move { context.run(&entry).await };
-        self.walk.spawn(self.scope("walk").around(walk));
+        let walk = self.scope("walk").around(walk);
+        self.walk.spawn(walk.in_current_span());
     }
 
     /// Waits for what happens next, and when it did.
@@ -486,7 +553,9 @@ async fn leave(context: Arc<JobContext>, session: &Session) {
     if context.workspace.is_unused() {
         drop(context);
     } else {
-        let removed = tokio::task::spawn_blocking(move || drop(context)).await;
+        let span = Span::current();
+        let dropped = panics::carried(move || span.in_scope(|| drop(context)));
+        let removed = tokio::task::spawn_blocking(dropped).await;
         if let Err(lost) = removed {
             break_by(&session.broken, &Incident::of_task(lost));
         }
@@ -528,11 +597,14 @@ mod tests {
         let seen = view.subscribe();
         let changed = watch::Sender::new(());
         let session = Session {
+            span: Span::none(),
             view,
             log,
             broken: watch::Sender::new(None),
+            recorded: Recorded::begin(None, &JobId::parse("7").unwrap()),
             changed,
-            settled: false,
+            zero: Stopwatch::start(),
+            running: Some(RunningJob::new()),
         };
         (session, reader, seen, dir)
     }

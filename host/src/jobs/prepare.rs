@@ -19,6 +19,7 @@ use super::Hosting;
 use crate::config;
 use crate::files;
 use crate::logfile::{self, LogReader, LogWriter};
+use crate::observe::{TRACEPARENT, TRACESTATE, TraceContext, panics, spans};
 use crate::run::workspace::Workspace;
 use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
 
@@ -57,6 +58,8 @@ pub(crate) struct Submission {
     pub(crate) variables: Vec<Variable>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Option<Duration>,
+    /// Whose trace it is part of, if its sender said so.
+    pub(crate) trace: Option<TraceContext>,
     /// Sees where the job is and what it came to, if somebody wants to know.
     pub(crate) watcher: Option<watch::Sender<Walk>>,
 }
@@ -139,11 +142,10 @@ pub(super) async fn prepare(
         return prepare_blocking(submission, functions, &hosting);
     }
     // Parsing 4 MiB and writing files must not hold up other jobs' calls.
-    match tokio::task::spawn_blocking(move || prepare_blocking(submission, functions, &hosting))
-        .await
-    {
+    let work = panics::carried(move || prepare_blocking(submission, functions, &hosting));
+    match tokio::task::spawn_blocking(work).await {
         Ok(prepared) => prepared,
-        Err(failure) if failure.is_panic() => crate::observe::panics::resume(failure),
+        Err(failure) if failure.is_panic() => panics::resume(failure),
         Err(_) => Err(RefusedJob::Broken(
             "the step host is shutting down".to_owned(),
         )),
@@ -163,6 +165,7 @@ fn prepare_blocking(
         variables,
         timeout,
         grace,
+        trace,
         watcher,
     } = submission;
     point!("prepare.begun");
@@ -177,6 +180,11 @@ fn prepare_blocking(
     point!("prepare.parsed");
     check_names(&env, &variables)?;
     let mut root = config::host_environment();
+    // The host's own place in some trace is not the job's.
+    if trace.is_some() || spans::are_sent() {
+        root.remove(TRACEPARENT);
+        root.remove(TRACESTATE);
+    }
     let level = log_level(&env, &variables, &root)?;
     point!("prepare.checked");
     let work_dir = work_dir(directory.as_deref())?;
@@ -223,6 +231,7 @@ fn prepare_blocking(
         stop: stop_level,
         background: hosting.background,
         leftovers: Mutex::default(),
+        trace,
         watcher,
     };
     point!("prepare.context");

@@ -3,14 +3,14 @@
 //! A panic gets an [`Incident`] the moment it happens, in the hook, which also writes to the operator's log what is
 //! known there: payload, stack, thread, and by [`Scope`] the call and the job. Clients hear the incident's number and
 //! nothing else. Whoever catches the panic finds the number again: by the task that panicked, because a panic may be
-//! caught by somebody else than the task it happened in. `stephost_panics_total{rpc,where}` is counted here.
+//! caught by somebody else than the task it happened in. Each is counted, and counts against the host's budget.
 //!
 //! The payload may hold a job's value. It goes to the operator's log and nowhere else (docs/threat-model.md), escaped
 //! and bounded. Not caught, because nothing can: a panic in a drop during another panic, a stack overflow.
 
 use std::any::Any;
 use std::backtrace::Backtrace;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,14 +19,14 @@ use futures_util::FutureExt as _;
 use stephost_job::JobId;
 use tokio::task::{self, JoinError};
 
+use super::{budget, metrics};
+
 /// Longest payload in the operator's log, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 2 * 1024;
 /// Longest stack there.
 const STACK_BYTES_MAX: usize = 16 * 1024;
 /// Incidents that are remembered until somebody asks for them.
 const RECENT_MAX: usize = 256;
-/// What calls of unknown names are counted as: a client chooses these.
-const UNKNOWN_CALL: &str = "unknown";
 
 /// The number of a fault of the host. Shown, it is the whole sentence that clients read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,17 @@ pub(crate) struct Incident(Arc<str>);
 impl Incident {
     fn new() -> Incident {
         Incident(uuid::Uuid::new_v4().simple().to_string().into())
+    }
+
+    /// The incident of this number, if it can be one. An earlier host's log has it.
+    pub(crate) fn parse(number: &str) -> Option<Incident> {
+        let number = uuid::Uuid::try_parse(number).ok()?;
+        Some(Incident(number.simple().to_string().into()))
+    }
+
+    /// What it is found by in the operator's log.
+    pub(crate) fn number(&self) -> &str {
+        &self.0
     }
 
     /// The incident of the panic that unwinds this thread; a new one if none is known.
@@ -113,7 +124,7 @@ impl Scope {
     /// A call, whose job is not known yet.
     pub(crate) fn call(rpc: Option<&'static str>) -> Scope {
         Scope {
-            rpc: rpc.unwrap_or(UNKNOWN_CALL),
+            rpc: rpc.unwrap_or(metrics::UNKNOWN_CALL),
             place: "call",
             job: Arc::default(),
         }
@@ -165,6 +176,15 @@ pub(crate) fn names_job(id: &JobId) {
     let _ = SCOPE.try_with(|scope| scope.job.set(id.clone()));
 }
 
+/// Work for another thread, in the scope of this task: who looks for its panic finds whom it was for.
+pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let scope = SCOPE.try_with(Clone::clone).ok();
+    move || match scope {
+        Some(scope) => SCOPE.sync_scope(scope, work),
+        None => work(),
+    }
+}
+
 /// Whether a panic can be caught in this build. Nothing of what is promised about panics holds where it cannot.
 pub(crate) fn are_caught() -> bool {
     struct Unwound<'a>(&'a mut bool);
@@ -194,10 +214,20 @@ pub(super) fn hook(panic: &PanicHookInfo<'_>) {
     let (rpc, place) = scope
         .as_ref()
         .map_or(("", "task"), |scope| (scope.rpc, scope.place));
-    let total = count(rpc, place);
-    if !tracing::enabled!(tracing::Level::ERROR) {
-        return;
+    let total = metrics::panicked(rpc, place);
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tell(panic, &incident, scope.as_ref(), (rpc, place), total);
     }
+    budget::panicked();
+}
+
+fn tell(
+    panic: &PanicHookInfo<'_>,
+    incident: &Incident,
+    scope: Option<&Scope>,
+    (rpc, place): (&str, &str),
+    total: u64,
+) {
     let location = panic.location().map(ToString::to_string);
     let stack = Backtrace::force_capture().to_string();
     let thread = std::thread::current();
@@ -205,7 +235,7 @@ pub(super) fn hook(panic: &PanicHookInfo<'_>) {
         error.kind = "internal",
         incident = %incident.0,
         rpc.method = rpc,
-        job.id = scope.as_ref().and_then(Scope::named_job).map(tracing::field::display),
+        job.id = scope.and_then(Scope::named_job).map(tracing::field::display),
         at = place,
         thread = ?thread.name().unwrap_or_default(),
         place = location.unwrap_or_default(),
@@ -214,21 +244,11 @@ pub(super) fn hook(panic: &PanicHookInfo<'_>) {
         stephost_panics_total = total,
         "the host panicked"
     );
+    super::spans::panicked(incident);
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
-}
-
-/// `stephost_panics_total{rpc,where}`. Both labels are words of ours, so there are few.
-static TOTALS: Mutex<BTreeMap<(&'static str, &'static str), u64>> = Mutex::new(BTreeMap::new());
-
-/// Counts a panic; returns how many there were at this place.
-fn count(rpc: &'static str, place: &'static str) -> u64 {
-    let mut totals = lock(&TOTALS);
-    let total = totals.entry((rpc, place)).or_default();
-    *total += 1;
-    *total
 }
 
 /// Which incident belongs to which task, the newest last.
@@ -300,12 +320,5 @@ mod tests {
         let text = caught.unwrap_err().to_string();
         assert!(text.starts_with("internal error (incident "), "{text}");
         assert!(text.len() <= 512);
-    }
-
-    #[test]
-    fn panics_are_counted_by_call_and_place() {
-        let first = count("Nobody", "calls");
-        assert_eq!(count("Nobody", "calls"), first + 1);
-        assert_eq!(count("Nobody", "answers"), 1);
     }
 }

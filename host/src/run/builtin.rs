@@ -16,6 +16,7 @@ use stephost_policy::{Denial, Grant};
 use stephost_sandbox as sandbox;
 use stephost_steps::{Name, Outputs as DeclaredOutputs, Parameter, Spec, ValueType};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::environment::name_fault;
 use super::functions::NoGrant;
@@ -24,6 +25,7 @@ use super::scope::StepScope;
 use super::{Environment, Halt, JobContext, Outputs, StopLevel, next_level};
 use crate::clock;
 use crate::logfile::LogWriter;
+use crate::observe::{metrics, spans};
 
 /// What a `script:` item calls, and the input that takes its text.
 const SCRIPT: &str = "script";
@@ -63,6 +65,7 @@ impl JobContext {
         })?;
         files.check()?;
         let builtin = self.functions.find(SCRIPT)?;
+        spans::calls(&format_args!("builtin://{SCRIPT}"));
         let grant = self.grant(step, &builtin)?;
         let mut spec = self.spec_of(&builtin).await?;
         // An item declares nothing, so its text may hold what is sensitive, and is as sensitive as that.
@@ -83,6 +86,7 @@ impl JobContext {
         inputs: BTreeMap<Name, Value>,
         environment: &Environment,
     ) -> Result<Outputs, Halt> {
+        spans::calls(&format_args!("builtin://{}", builtin.name()));
         let grant = self.grant(step, builtin)?;
         point!("guest.granted", waits, fails: Err(super::injected()));
         let spec = self.spec_of(builtin).await?;
@@ -149,21 +153,25 @@ impl JobContext {
         let inputs = checked(spec, inputs)?;
         self.hide(inputs.values());
         self.started(step);
-        let programs = StepPrograms::new(self, step, environment, grant);
+        // Before the guest's own span is entered: what it sees is the step's place in the trace.
+        let seen = self.traced(environment);
+        let programs = StepPrograms::new(self, step, &seen, grant);
         let call = sandbox::Call {
             arguments: inputs
                 .iter()
                 .map(|(name, value)| (name.to_string(), sandbox::Value::from(value.to_json())))
                 .collect(),
-            context: self.guest_context(environment, grant),
+            context: self.guest_context(&seen, grant),
             log: Arc::new(GuestOutput(Arc::clone(&self.log))),
             limits: grant.limits.clone(),
             programs: Some(programs.capability()),
         };
         point!("guest.called", waits);
         let (levels, level) = watch::channel(sandbox::StopLevel::None);
+        let span = spans::guest(builtin.name());
         let ending = {
-            let mut guest = std::pin::pin!(sandbox.run(builtin, call, sandbox::Stop(level)));
+            let guest = sandbox.run(builtin, call, sandbox::Stop(level));
+            let mut guest = std::pin::pin!(guest.instrument(span.clone()));
             tokio::select! {
                 ending = &mut guest => ending,
                 () = self.pass_stops_to_guest(&levels, &programs) => guest.await,
@@ -178,7 +186,9 @@ impl JobContext {
         }
         point!("guest.ended", waits);
         self.log.flush();
-        let (outputs, exports) = self.ending(ending, told)?;
+        let ended = self.ending(ending, told);
+        spans::guest_ended(&span, self.how(&ended));
+        let (outputs, exports) = ended?;
         let exports = exported(exports)?;
         // All or none: a step that failed has exported nothing.
         for name in exports.keys() {
@@ -311,17 +321,38 @@ impl JobContext {
                     message: message(how.to_owned()),
                 }
             }
-            Guest::Limit { message: text, .. } => Ending::Limit {
-                message: message(text),
-            },
+            Guest::Limit {
+                which,
+                message: text,
+                frames,
+            } => {
+                metrics::limited(which);
+                tracing::warn!(
+                    error.kind = "step_failure",
+                    policy.limit = %which,
+                    frames = ?frames,
+                    "a builtin was ended at a limit"
+                );
+                Ending::Limit {
+                    message: message(text),
+                }
+            }
             Guest::Trap(trap) => {
-                tracing::error!(wasm.trap = %trap.message, frames = ?trap.frames, "a builtin trapped");
+                metrics::trapped(trap.kind);
+                tracing::error!(
+                    error.kind = "internal",
+                    wasm.trap = %trap.message,
+                    wasm.trap_kind = trap.kind.as_str(),
+                    frames = ?trap.frames,
+                    "a builtin trapped"
+                );
                 Ending::Internal {
                     message: message(trap.message),
                 }
             }
             Guest::HostFault(fault) => {
                 tracing::error!(
+                    error.kind = "internal",
                     error = fault.message,
                     error.detail = fault.detail,
                     frames = ?fault.frames,
@@ -402,6 +433,7 @@ fn denied(denial: &Denial) -> Ending {
 
 /// Writes a refusal into the audit trail.
 pub(super) fn audit(step: &str, denial: &Denial) {
+    metrics::denied(denial);
     tracing::warn!(
         target: "audit",
         {

@@ -3,8 +3,12 @@
 //!
 //! Called by `exec`, `programs` and `background` at a step's end, by `jobs::driver` at the job's.
 
+use std::time::Duration;
+
 use stephost_policy::Amount;
 use stephost_process::{Report, Trace};
+
+use crate::observe::metrics::{self, Killed};
 
 /// Most survivors that are named in the job's log.
 const NAMED_MAX: usize = 3;
@@ -12,27 +16,32 @@ const NAMED_MAX: usize = 3;
 /// Tells the operator how a program ended.
 pub(super) fn record(step: &str, report: &Report) {
     let trace = &report.trace;
-    let milliseconds = |time: Option<std::time::Duration>| time.map(|time| time.as_millis());
     let usage = trace.usage.unwrap_or_default();
     tracing::info!(
         step.name = %step,
         process.ended = %report.exit,
         process.signalled = report.signalled,
-        process.terminated_after_ms = milliseconds(trace.terminated_after),
-        process.killed_after_ms = milliseconds(trace.killed_after),
+        process.terminated_after_ms = trace.terminated_after.map(milliseconds),
+        process.killed_after_ms = trace.killed_after.map(milliseconds),
         process.killed = trace.killed_processes,
         process.left_by = %trace.mechanism,
         process.cgroup = trace.cgroup,
         process.memory_kills = trace.limits_reached.memory_kills,
         process.kept = report.leftovers.as_ref().map_or(0, stephost_process::Leftovers::processes),
         process.leaked = trace.leaked(),
-        process.user_ms = usage.user.as_millis(),
-        process.system_ms = usage.system.as_millis(),
+        process.user_ms = milliseconds(usage.user),
+        process.system_ms = milliseconds(usage.system),
         process.peak_rss_kib = usage.peak_rss_kib,
         "a native program ended"
     );
+    killed(trace);
     reached(step, trace);
     leaked(step, trace);
+}
+
+/// As a number, which a longer integer is not to who writes logs.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Tells the operator who outlived a step and was killed at its end.
@@ -44,6 +53,7 @@ pub(super) fn record_killed(step: &str, trace: &Trace) {
         process.leaked = trace.leaked(),
         "killed what a step left running"
     );
+    killed(trace);
     leaked(step, trace);
 }
 
@@ -57,13 +67,23 @@ pub(crate) fn record_kept(job: &str, trace: &Trace) {
         process.leaked = trace.leaked(),
         "killed what a step left running"
     );
+    killed(trace);
     reached(job, trace);
     leaked(job, trace);
+}
+
+fn killed(trace: &Trace) {
+    let why = match trace.terminated_after {
+        Some(_) => Killed::Stop,
+        None => Killed::Outlived,
+    };
+    metrics::killed(why, trace.killed_processes as u64);
 }
 
 fn reached(whose: &str, trace: &Trace) {
     let reached = &trace.limits_reached;
     if reached.memory_kills > 0 {
+        metrics::killed(Killed::Memory, reached.memory_kills);
         tracing::warn!(
             %whose,
             process.memory_kills = reached.memory_kills,
@@ -98,6 +118,7 @@ fn out_of_processes(trace: &Trace) -> Option<String> {
 }
 
 fn leaked(whose: &str, trace: &Trace) {
+    metrics::survived(trace.survivors.len() as u64);
     for survivor in &trace.survivors {
         tracing::error!(%whose, process.pid = survivor.pid, "a process could not be killed: {survivor}");
     }
@@ -136,8 +157,6 @@ pub(crate) fn line(trace: &Trace) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use stephost_process::{JobLimits, LimitsReached, Survivor};
 
     use super::*;

@@ -10,6 +10,7 @@ use stephost_joblog::Stream;
 use stephost_process::{Exit, Mechanism, Plan, Report, Stopper};
 use stephost_steps::{Env, Exec, Outputs as DeclaredOutputs, Spec};
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::background::{self, StepOutput};
 use super::scope::StepScope;
@@ -18,6 +19,7 @@ use super::{
     Environment, Frame, Halt, JobContext, Outputs, StopLevel, containment, evaluate_env,
     next_level, outputs,
 };
+use crate::observe::spans;
 
 /// How the kernel kills.
 const KILL: i32 = 9;
@@ -131,9 +133,24 @@ impl JobContext {
         let plan = Plan {
             program: argv.next().unwrap_or_default(),
             args: argv.collect(),
-            env: environment.for_process(),
+            env: self.traced(&environment).for_process(),
             work_dir,
         };
+        let span = spans::process(&Span::current());
+        let report = self
+            .supervised(name, plan, cancel_timeout)
+            .instrument(span)
+            .await?;
+        self.judge(name, report).await
+    }
+
+    /// Runs a program to its end, inside its span.
+    async fn supervised(
+        &self,
+        name: &str,
+        plan: Plan,
+        cancel_timeout: Option<Duration>,
+    ) -> Result<Report, Halt> {
         let output = Arc::new(StepOutput::new(&self.log, name));
         let running = tokio::select! {
             started = self.supervisors.start(plan, output) => {
@@ -144,6 +161,7 @@ impl JobContext {
         };
         // A step that is not waited for is killed.
         point!("exec.started", waits, fails: Err(super::injected()));
+        spans::process_started(&Span::current(), running.pid());
         let stopper = running.stopper();
         let report = {
             let mut ended = std::pin::pin!(running.ended());
@@ -154,11 +172,12 @@ impl JobContext {
         };
         point!("exec.ended", waits);
         self.log.flush();
+        spans::process_ended(&Span::current(), report.exit);
         containment::record(name, &report);
         if let Some(line) = containment::line(&report.trace) {
             self.log.line(Stream::Err, &line);
         }
-        self.judge(name, report).await
+        Ok(report)
     }
 
     /// Waits for the kill.

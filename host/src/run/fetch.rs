@@ -12,6 +12,7 @@ use stephost_steps::{Callee, FileFault, Files, LoadError, Loaded, Reference, Ref
 use super::scope::StepScope;
 use super::workspace::{FileError, read_replaceable};
 use super::{Halt, JobContext};
+use crate::observe::spans;
 
 /// What a reference stands for.
 pub(super) enum Target {
@@ -49,6 +50,14 @@ impl JobContext {
             Callee::Function(loaded) => Ok(Target::Function(loaded)),
             Callee::Builtin(name) => self.functions.find(&name).map(Target::Builtin),
         }
+    }
+}
+
+/// Names a function of this machine in the step's span, as somebody wrote it. A text with expressions is not named: what
+/// it came to may hold values.
+pub(super) fn name_local(reference: &Reference) {
+    if let Reference::Local(local) = reference {
+        spans::calls(&local.dir);
     }
 }
 

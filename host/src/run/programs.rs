@@ -26,6 +26,7 @@ use stephost_process::{Leftovers, Plan, Report, StartError, Stopper, Supervisors
 use stephost_sandbox as sandbox;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tracing::Span;
 
 use super::background::{self, StepOutput};
 use super::builtin::audit;
@@ -33,7 +34,7 @@ use super::environment::name_fault;
 use super::workspace::{ProgramFile, Workspace};
 use super::{Environment, JobContext, StopLevel, containment};
 use crate::logfile::LogWriter;
-use crate::observe::panics;
+use crate::observe::{panics, spans};
 
 /// Refusals of one step that are kept to explain its ending. The audit trail has them all.
 const DENIALS_MAX: usize = 32;
@@ -77,6 +78,8 @@ struct State {
 struct Ending {
     /// Caught, so that nobody polls it again after a panic.
     report: Fuse<BoxFuture<'static, std::thread::Result<Report>>>,
+    /// Its own, for what is said of it.
+    span: Span,
     _files: Vec<ProgramFile>,
 }
 
@@ -143,7 +146,7 @@ impl StepPrograms {
             let report = (&mut ending.report)
                 .await
                 .unwrap_or_else(|panic| resume_unwind(panic));
-            self.step.settle(report);
+            ending.span.in_scope(|| self.step.settle(report));
         }
         std::mem::take(&mut self.step.state().leftovers)
     }
@@ -210,6 +213,8 @@ impl Step {
             "a builtin starts a program"
         );
         let (running, files) = started?;
+        let span = spans::process(&Span::current());
+        spans::process_started(&span, running.pid());
         let stopper = running.stopper();
         let id = {
             let mut state = step.state();
@@ -229,6 +234,7 @@ impl Step {
                     .catch_unwind()
                     .boxed()
                     .fuse(),
+                span,
                 _files: files,
             }),
         })
@@ -361,6 +367,7 @@ impl Step {
     fn settle(&self, report: Report) -> sandbox::Exit {
         let background = background::note_if_held(&self.log, &report);
         self.log.flush();
+        spans::process_ended(&Span::current(), report.exit);
         containment::record(&self.name, &report);
         if let Some(line) = containment::line(&report.trace) {
             self.log.line(Stream::Err, &line);
@@ -390,10 +397,11 @@ impl sandbox::Program for Started {
                 return std::future::pending().await;
             };
             let report = (&mut ending.report).await;
+            let span = ending.span.clone();
             self.ending = None;
             self.step.state().running.remove(&self.id);
-            self.step
-                .settle(report.unwrap_or_else(|panic| resume_unwind(panic)))
+            let report = report.unwrap_or_else(|panic| resume_unwind(panic));
+            span.in_scope(|| self.step.settle(report))
         })
     }
 

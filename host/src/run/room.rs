@@ -3,6 +3,7 @@
 //! ```text
 //! TMPDIR/stephost-host-ID/        0700; the living host holds its lock
 //!     host.json                   who the host is: process, start, boot, mark, cgroup
+//!     jobs.journal                its jobs, and how far they came; of hosts that others can ask
 //!     stephost-job-…/             a job's workspace
 //! ```
 //!
@@ -11,16 +12,19 @@
 //! Called by `cli`, which makes one for each host, and `jobs`, whose workspaces lie in it.
 
 pub(crate) mod janitor;
+pub(crate) mod journal;
 #[cfg_attr(windows, path = "room/windows/place.rs")]
 mod place;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use stephost_process::{CgroupId, Identity};
 
+use self::journal::Journal;
 use self::place::Place;
 
 /// How the directories of hosts are called. Only says where to look; what counts is lock and record.
@@ -90,7 +94,7 @@ pub(crate) fn cgroup_name(id: &str) -> String {
 /// The room of a host that lives. Dropping it removes it with everything in it.
 #[derive(Debug)]
 pub(crate) struct Room {
-    place: Place,
+    place: Arc<Place>,
     cgroup: Option<PathBuf>,
     closed: AtomicBool,
 }
@@ -118,7 +122,7 @@ impl Room {
         let path = parent.join(format!("{PREFIX}{id}"));
         // From here on its drop removes it.
         let room = Room {
-            place: Place::make(&path)?,
+            place: Arc::new(Place::make(&path)?),
             cgroup: cgroup.map(|cgroup| cgroup.path.clone()),
             closed: AtomicBool::new(false),
         };
@@ -129,6 +133,15 @@ impl Room {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         self.place.path()
+    }
+
+    /// A journal of the host's jobs in it.
+    ///
+    /// # Errors
+    ///
+    /// When there can be none.
+    pub(crate) fn journal(&self) -> io::Result<Journal> {
+        Journal::create(&self.place)
     }
 
     /// Whether it is still where it was: whoever tidies TMPDIR up may have taken it away.

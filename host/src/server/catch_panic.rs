@@ -19,21 +19,11 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::calls;
 use crate::observe::panics::{Incident, Scope};
 
 /// Hears of a call that broke: its path, the job it had named, the incident.
 pub(super) type OnBroken = Arc<dyn Fn(&str, &JobId, &Incident) + Send + Sync>;
-
-/// The calls that there are, by their paths; a client may ask for any other.
-const CALLS: [(&str, &str); 7] = [
-    (super::RUN, "Run"),
-    ("/proto.StepRunner/FollowLogs", "FollowLogs"),
-    ("/proto.StepRunner/Status", "Status"),
-    ("/proto.StepRunner/Cancel", "Cancel"),
-    ("/proto.StepRunner/Close", "Close"),
-    ("/grpc.health.v1.Health/Check", "Check"),
-    ("/grpc.health.v1.Health/Watch", "Watch"),
-];
 
 /// Wraps a service in the net.
 #[derive(Clone)]
@@ -128,10 +118,9 @@ struct Call {
 
 impl Call {
     fn new(path: &str, on_broken: &OnBroken) -> Call {
-        let known = CALLS.iter().find(|(known, _)| *known == path);
         Call {
             path: path.to_owned(),
-            scope: Scope::call(known.map(|(_, name)| *name)),
+            scope: Scope::call(calls::name(path)),
             on_broken: Arc::clone(on_broken),
         }
     }
@@ -211,24 +200,6 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
-
-    #[test]
-    fn every_call_of_ours_is_known_by_its_name() {
-        use prost::Message as _;
-        let set = prost_types::FileDescriptorSet::decode(stephost_proto::FILE_DESCRIPTOR_SET);
-        for file in set.unwrap().file {
-            for service in &file.service {
-                for method in &service.method {
-                    let name = method.name();
-                    let path = format!("/{}.{}/{name}", file.package(), service.name());
-                    assert!(
-                        CALLS.contains(&(path.as_str(), name)),
-                        "{path} would be counted as unknown"
-                    );
-                }
-            }
-        }
-    }
 
     /// Where the service below panics.
     #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,10 @@ use stephost_joblog::LogOffset;
 use stephost_proto::status_error::ErrorKind;
 use stephost_proto::{RunRequest, Status as WireStatus, StatusError, step_result};
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 use crate::jobs::{JobView, Life, Submission, Variable, Work};
+use crate::observe::TraceContext;
 
 /// Largest steps text in bytes (design D3).
 const STEPS_BYTES_MAX: usize = 4 << 20;
@@ -27,8 +29,42 @@ pub(super) fn offset(offset: i64) -> Result<LogOffset, Status> {
         .map_err(|error| Status::invalid_argument(format!("offset: {error}")))
 }
 
+/// Whose trace a call is part of, as its metadata says (W3C Trace Context). What is not understood is left out: it must
+/// not keep a job from running.
+pub(super) fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
+    let mut parents = metadata.get_all("traceparent").iter();
+    let parent = parents.next()?;
+    let parent = parent.to_str().unwrap_or_default();
+    let mut context = match TraceContext::parse(parent) {
+        Ok(context) if parents.next().is_none() => context,
+        Ok(_) => {
+            tracing::warn!("the traceparent of a call is left out: there are several");
+            return None;
+        }
+        Err(fault) => {
+            tracing::warn!("the traceparent of a call is left out: {fault}");
+            return None;
+        }
+    };
+    // Several of them are one list.
+    let states: Option<Vec<&str>> = metadata
+        .get_all("tracestate")
+        .iter()
+        .map(|state| state.to_str().ok())
+        .collect();
+    let is_absent = states.as_ref().is_some_and(Vec::is_empty);
+    let is_passed_on = states.is_some_and(|states| context.add_state(&states.join(",")));
+    if !is_absent && !is_passed_on {
+        tracing::warn!("the tracestate of a call is left out: not a list of the standard");
+    }
+    Some(context)
+}
+
 /// A job to run.
-pub(super) fn submission(request: RunRequest) -> Result<Submission, Status> {
+pub(super) fn submission(
+    request: RunRequest,
+    trace: Option<TraceContext>,
+) -> Result<Submission, Status> {
     let id = id(&request.id)?;
     if request.steps.len() > STEPS_BYTES_MAX {
         return Err(Status::resource_exhausted(format!(
@@ -67,6 +103,7 @@ pub(super) fn submission(request: RunRequest) -> Result<Submission, Status> {
         // Zero is what clients send that know no limit.
         timeout: duration("timeout", request.timeout)?.filter(|timeout| !timeout.is_zero()),
         grace: duration("graceful_exit_timeout", request.graceful_exit_timeout)?,
+        trace,
         watcher: None,
     })
 }

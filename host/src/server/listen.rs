@@ -29,26 +29,31 @@ const PATH_BYTES_MAX: usize = if cfg!(target_vendor = "apple") {
     107
 };
 
+/// What names a socket that could stand elsewhere.
+type Flag = &'static str;
+/// Of the socket for clients.
+const SOCKET: Flag = "--socket";
+
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error(
-        "the socket path is {} bytes long, and a socket's may have {PATH_BYTES_MAX}; use --socket with a \
+        "the socket path is {} bytes long, and a socket's may have {PATH_BYTES_MAX}; use {} with a \
          shorter one: {}",
-        .0.as_os_str().len(), .0.display()
+        .0.as_os_str().len(), .1, .0.display()
     )]
-    TooLong(PathBuf),
-    #[error("{} exists and is not a socket; remove it or use another --socket", .0.display())]
-    NotASocket(PathBuf),
-    #[error("{} belongs to another user; use another --socket", .0.display())]
-    Foreign(PathBuf),
-    #[error("another step host answers at {}; stop it or use another --socket", .0.display())]
-    InUse(PathBuf),
+    TooLong(PathBuf, Flag),
+    #[error("{} exists and is not a socket; remove it or use another {}", .0.display(), .1)]
+    NotASocket(PathBuf, Flag),
+    #[error("{} belongs to another user; use another {}", .0.display(), .1)]
+    Foreign(PathBuf, Flag),
+    #[error("another step host answers at {}; stop it or use another {}", .0.display(), .1)]
+    InUse(PathBuf, Flag),
     #[error(
-        "others may write to {}, so they could replace the socket; use --socket in a directory of your own",
-        .0.display()
+        "others may write to {}, so they could replace the socket; use {} in a directory of your own",
+        .0.display(), .1
     )]
-    OpenDirectory(PathBuf),
+    OpenDirectory(PathBuf, Flag),
     #[error("{what} {}", path.display())]
     Io {
         what: &'static str,
@@ -62,11 +67,11 @@ impl ListenError {
     /// Whether another place would do, so that whoever chose this one is to blame.
     pub(crate) fn is_about_the_place(&self) -> bool {
         match self {
-            ListenError::TooLong(_)
-            | ListenError::NotASocket(_)
-            | ListenError::Foreign(_)
-            | ListenError::InUse(_)
-            | ListenError::OpenDirectory(_) => true,
+            ListenError::TooLong(..)
+            | ListenError::NotASocket(..)
+            | ListenError::Foreign(..)
+            | ListenError::InUse(..)
+            | ListenError::OpenDirectory(..) => true,
             ListenError::Io { .. } => false,
         }
     }
@@ -78,15 +83,28 @@ impl ListenError {
 ///
 /// [`ListenError`].
 pub(crate) fn listen(explicit: Option<&Path>) -> Result<(Listener, PathBuf), ListenError> {
-    let path = match explicit {
-        Some(path) => std::path::absolute(path).map_err(io_error("resolving", path))?,
-        None => default_path()?,
-    };
-    if path.as_os_str().len() > PATH_BYTES_MAX {
-        return Err(ListenError::TooLong(path));
+    match explicit {
+        Some(path) => listen_at(path, SOCKET),
+        None => bind(default_path()?, SOCKET),
     }
-    check_parent(&path)?;
-    remove_dead(&path)?;
+}
+
+/// Listens at `path`, which `flag` has named, with the same care.
+///
+/// # Errors
+///
+/// [`ListenError`].
+pub(super) fn listen_at(path: &Path, flag: Flag) -> Result<(Listener, PathBuf), ListenError> {
+    let path = std::path::absolute(path).map_err(io_error("resolving", path))?;
+    bind(path, flag)
+}
+
+fn bind(path: PathBuf, flag: Flag) -> Result<(Listener, PathBuf), ListenError> {
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(ListenError::TooLong(path, flag));
+    }
+    check_parent(&path, flag)?;
+    remove_dead(&path, flag)?;
     // The socket is born with its mode: between bind and a later chmod others could connect.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(&path);
@@ -129,11 +147,11 @@ fn default_path() -> Result<PathBuf, ListenError> {
 /// Nobody but us may get into the directory of the default path.
 fn check_private(dir: &Path, metadata: &Metadata) -> Result<(), ListenError> {
     if metadata.uid() != own_user() {
-        return Err(ListenError::Foreign(dir.to_owned()));
+        return Err(ListenError::Foreign(dir.to_owned(), SOCKET));
     }
     let private = metadata.is_dir() && metadata.mode() & 0o077 == 0;
     if !private {
-        return Err(ListenError::OpenDirectory(dir.to_owned()));
+        return Err(ListenError::OpenDirectory(dir.to_owned(), SOCKET));
     }
     Ok(())
 }
@@ -146,7 +164,7 @@ fn check_private(dir: &Path, metadata: &Metadata) -> Result<(), ListenError> {
 pub(crate) fn look() -> Result<(PathBuf, Occupant), ListenError> {
     let path = config::default_socket();
     if path.as_os_str().len() > PATH_BYTES_MAX {
-        return Err(ListenError::TooLong(path));
+        return Err(ListenError::TooLong(path, SOCKET));
     }
     let dir = path.parent().unwrap_or(&path);
     match std::fs::symlink_metadata(dir) {
@@ -154,18 +172,18 @@ pub(crate) fn look() -> Result<(PathBuf, Occupant), ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((path, Occupant::None)),
         Err(error) => return Err(io_error("looking at", dir)(error)),
     }
-    let occupant = occupant(&path)?;
+    let occupant = occupant(&path, SOCKET)?;
     Ok((path, occupant))
 }
 
 /// Others must not be able to replace the socket.
-fn check_parent(path: &Path) -> Result<(), ListenError> {
+fn check_parent(path: &Path, flag: Flag) -> Result<(), ListenError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let metadata = std::fs::metadata(parent).map_err(io_error("looking at", parent))?;
     let writable_by_others = metadata.mode() & 0o022 != 0;
     let sticky = metadata.mode() & 0o1000 != 0;
     if writable_by_others && !sticky {
-        return Err(ListenError::OpenDirectory(parent.to_owned()));
+        return Err(ListenError::OpenDirectory(parent.to_owned(), flag));
     }
     Ok(())
 }
@@ -181,17 +199,17 @@ pub(crate) enum Occupant {
     Alive,
 }
 
-fn occupant(path: &Path) -> Result<Occupant, ListenError> {
+fn occupant(path: &Path, flag: Flag) -> Result<Occupant, ListenError> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::None),
         Err(error) => return Err(io_error("looking at", path)(error)),
     };
     if !metadata.file_type().is_socket() {
-        return Err(ListenError::NotASocket(path.to_owned()));
+        return Err(ListenError::NotASocket(path.to_owned(), flag));
     }
     if metadata.uid() != own_user() {
-        return Err(ListenError::Foreign(path.to_owned()));
+        return Err(ListenError::Foreign(path.to_owned(), flag));
     }
     match StdUnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Occupant::Dead),
@@ -200,11 +218,11 @@ fn occupant(path: &Path) -> Result<Occupant, ListenError> {
 }
 
 /// Removes what an earlier host of ours left at `path`, if nobody answers there.
-fn remove_dead(path: &Path) -> Result<(), ListenError> {
-    match occupant(path)? {
+fn remove_dead(path: &Path, flag: Flag) -> Result<(), ListenError> {
+    match occupant(path, flag)? {
         Occupant::None => Ok(()),
         Occupant::Dead => std::fs::remove_file(path).map_err(io_error("removing", path)),
-        Occupant::Alive => Err(ListenError::InUse(path.to_owned())),
+        Occupant::Alive => Err(ListenError::InUse(path.to_owned(), flag)),
     }
 }
 

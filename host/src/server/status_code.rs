@@ -25,7 +25,7 @@ pub(super) fn run(error: RunError) -> Status {
             },
             RefusedJob::Broken(_) => Code::Unavailable,
         },
-        RunError::Broken(_) => Code::FailedPrecondition,
+        RunError::Broken(_) | RunError::OfDeadHost(_) => Code::FailedPrecondition,
         RunError::Draining => Code::Unavailable,
     };
     status(code, &error.to_string())
@@ -35,7 +35,8 @@ pub(super) fn run(error: RunError) -> Status {
 pub(super) fn lookup(error: LookupError) -> Status {
     let code = match &error {
         LookupError::Unknown(_) => Code::NotFound,
-        LookupError::Broken(_) => Code::Internal,
+        LookupError::Broken(_) | LookupError::Lost(_) => Code::Internal,
+        LookupError::LogGone(_) => Code::DataLoss,
     };
     status(code, &error.to_string())
 }
@@ -72,6 +73,7 @@ mod tests {
         let table = [
             (RunError::Draining, Code::Unavailable),
             (RunError::Broken(id()), Code::FailedPrecondition),
+            (RunError::OfDeadHost(id()), Code::FailedPrecondition),
             (
                 RefusedJob::LogLevel { found: "x".into() }.into(),
                 Code::InvalidArgument,
@@ -106,6 +108,8 @@ mod tests {
             lookup(LookupError::Broken("x".into())).code(),
             Code::Internal
         );
+        assert_eq!(lookup(LookupError::Lost(id())).code(), Code::Internal);
+        assert_eq!(lookup(LookupError::LogGone(id())).code(), Code::DataLoss);
         assert_eq!(follow(&FollowError::WriterLost).code(), Code::Internal);
     }
 

@@ -14,7 +14,8 @@ fn with_faulty_host(test: impl AsyncFnOnce(&Host, &Points, &dyn Fn() -> String))
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
     let mut options = points.options();
-    options.arguments = vec!["--log-file".into(), file.clone().into()];
+    let log_file = ["--log-file".into(), file.clone().into()];
+    options.arguments.extend(log_file);
     block_on(async {
         let host = Host::start(options).await;
         let operator = || std::fs::read_to_string(&file).expect("there is a log");
@@ -26,8 +27,10 @@ fn with_faulty_host(test: impl AsyncFnOnce(&Host, &Points, &dyn Fn() -> String))
 /// The text and the code of an answer that is an error.
 fn refused(answer: Result<impl Sized, ClientError>) -> (Code, String) {
     match answer {
-        Err(ClientError::Call { status, .. }) => (status.code(), status.message().to_owned()),
-        Err(error) => panic!("nobody answered: {error}"),
+        Err(error) => match error.status() {
+            Some(status) => (status.code(), status.message().to_owned()),
+            None => panic!("nobody answered: {error}"),
+        },
         Ok(_) => panic!("it was answered as if nothing had happened"),
     }
 }
@@ -91,13 +94,22 @@ fn r2_what_a_broken_job_runs_is_ended_though_it_hears_no_signal_and_has_left_its
 
 #[test]
 fn r2_a_run_that_breaks_before_there_is_a_job_leaves_a_grave_and_nothing_else() {
-    with_faulty_host(async |host, points, _| {
+    with_faulty_host(async |host, points, operator| {
         for point in ["run.named", "prepare.log", "prepare.variables", "run.made"] {
             let id = format!("broken-at-{point}");
             let job = || host.script("true").id(&id).any_variable(file_variable());
             points.arm(point, "panic");
             let incident = job().refused().await;
             assert_eq!(incident.code(), Code::Internal, "{point}");
+            let number = incident.message().rsplit(' ').next().unwrap_or_default();
+            let number = number.trim_end_matches(')');
+            let log = operator();
+            let told = log.lines().any(|line| {
+                line.contains("the host panicked")
+                    && line.contains(number)
+                    && line.contains(&format!("job.id={id}"))
+            });
+            assert!(told, "{point}: no line on {number} and {id} in\n{log}");
             let (code, text) = refused(host.client().status(&id).await);
             assert_eq!(
                 (code, text.as_str()),

@@ -528,7 +528,8 @@ fn run_part(first: usize, of: usize) {
         let points = Points::new();
         let log = tempfile::NamedTempFile::new().expect("a file can be made");
         let mut options = points.options();
-        options.arguments = vec!["--log-file".into(), log.path().into()];
+        let log_file = ["--log-file".into(), log.path().into()];
+        options.arguments.extend(log_file);
         let host = Host::start(options).await;
         host.file("native/func.yml", NATIVE);
         let world = World {

@@ -7,7 +7,8 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 use stephost_tests::{
-    Client, Request, State, block_on, blocks, installed_program, program, run_program, text_of,
+    Client, Points, Request, State, block_on, blocks, installed_program, program, run_program,
+    text_of,
 };
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
@@ -19,29 +20,52 @@ use super::{Running, directory, read, run_job, spawn, start, text};
 pub(super) struct Place {
     pub(super) dir: TempDir,
     notices: UnixDatagram,
+    /// Of daemons that are made to fail: where their points are.
+    points: Option<(&'static str, PathBuf)>,
 }
 
 impl Place {
     pub(super) fn new() -> Place {
         let dir = directory();
         let notices = UnixDatagram::bind(dir.path().join("notify")).expect("a socket can be made");
-        Place { dir, notices }
+        Place {
+            dir,
+            notices,
+            points: None,
+        }
+    }
+
+    /// Daemons started here have these points.
+    pub(super) fn with_points(mut self, points: &Points) -> Place {
+        self.points = Some(points.variable());
+        self
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);
+        let dir = path.parent().expect("it is below the place");
+        std::fs::create_dir_all(dir).expect("a directory can be made");
         std::fs::write(&path, content).expect("a file can be written");
         path
     }
 
     pub(super) fn serve(&self, arguments: &[&str]) -> Running {
+        self.serve_with(arguments, &[])
+    }
+
+    pub(super) fn serve_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Running {
         let arguments: Vec<&str> = [&["serve"], arguments].concat();
         let notify = self.path("notify");
-        start(&self.dir, &arguments, &[("NOTIFY_SOCKET", text(&notify))])
+        let mut env = vec![("NOTIFY_SOCKET", text(&notify))];
+        if let Some((name, points)) = &self.points {
+            env.push((*name, text(points)));
+        }
+        env.extend(more);
+        start(&self.dir, &arguments, &env)
     }
 
     /// The next thing that systemd is told; the others are passed over.
@@ -265,12 +289,17 @@ async fn config_show_prints_a_file_that_means_the_same_and_whose_word_each_value
     expect_test::expect![[r#"
         socket = "/run/stephost/steps.sock"  # "config.toml" line 2
         # log-file = (stderr)  # default
+        log-format = "text"  # default
+        log-level = "info"  # default
+        # metrics-listen = (nowhere)  # default
+        panic-budget = "5/10m"  # default
         drain-timeout = "1m 30s"  # "config.toml" line 3
         background = "keep"  # default
         # policy = (that of the program)  # default
         # builtins = (that of the program)  # default
         # job-memory-max = (no limit)  # default
         job-processes-max = 200  # "config.toml" line 4
+        # otlp = (nobody)  # default
     "#]]
     .assert_eq(&shown(&["--origin"]).await);
     let plain = shown(&[]).await;

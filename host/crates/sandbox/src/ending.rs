@@ -49,6 +49,8 @@ pub enum GuestEnding {
         which: LimitName,
         /// The limit, in words.
         message: String,
+        /// Where it was, as in [`Trap::frames`]; empty where nobody looked.
+        frames: Vec<String>,
     },
     /// The guest broke: a panic, an abort, a wild access.
     Trap(Trap),
@@ -94,12 +96,63 @@ impl HostFault {
 /// What is known about a guest that broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trap {
+    /// What kind of thing it did.
+    pub kind: TrapKind,
     /// One plain line: `panic: TEXT at FILE:LINE:COLUMN`, `abort`, `stack overflow`, `out of bounds memory
     /// access` …
     pub message: String,
     /// Where it was, innermost first: readable names, without the panic machinery, repeats as `name (17
     /// times)`.
     pub frames: Vec<String>,
+}
+
+/// What a guest that broke did, in words that are stable: metrics rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TrapKind {
+    /// It panicked, and its panic hook said so.
+    Panic,
+    /// It reached what it must not, without a word: an abort.
+    Unreachable,
+    /// It used up its stack.
+    StackOverflow,
+    /// It reached beyond its memory or a table.
+    OutOfBounds,
+    /// A division by zero, or a number that does not fit.
+    Arithmetic,
+    /// It called through a pointer to no function of that type.
+    IndirectCall,
+    /// It passed what the component model does not allow.
+    InvalidValue,
+    /// Anything else.
+    Other,
+}
+
+impl TrapKind {
+    /// Every kind.
+    pub const ALL: [TrapKind; 8] = [
+        TrapKind::Panic,
+        TrapKind::Unreachable,
+        TrapKind::StackOverflow,
+        TrapKind::OutOfBounds,
+        TrapKind::Arithmetic,
+        TrapKind::IndirectCall,
+        TrapKind::InvalidValue,
+        TrapKind::Other,
+    ];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TrapKind::Panic => "panic",
+            TrapKind::Unreachable => "unreachable",
+            TrapKind::StackOverflow => "stack_overflow",
+            TrapKind::OutOfBounds => "out_of_bounds",
+            TrapKind::Arithmetic => "arithmetic",
+            TrapKind::IndirectCall => "indirect_call",
+            TrapKind::InvalidValue => "invalid_value",
+            TrapKind::Other => "other",
+        }
+    }
 }
 
 /// Longest text taken from a guest into an ending. Job endings show 512 bytes; the rest is for a report.

@@ -57,7 +57,7 @@ use wasmtime::component::Linker;
 
 pub use builtin::{Builtin, Wasm};
 pub use call::{Call, Channel, Context, Log};
-pub use ending::{GuestEnding, HostFault, Trap};
+pub use ending::{GuestEnding, HostFault, Trap, TrapKind};
 pub use json::DEPTH_MAX as JSON_DEPTH_MAX;
 pub use manifest::{Manifest, ManifestError};
 pub use precompile::{PrecompileError, precompile};

@@ -27,6 +27,7 @@ impl LimitHit {
         GuestEnding::Limit {
             which: self.which,
             message: self.to_string(),
+            frames: Vec::new(),
         }
     }
 }

@@ -18,6 +18,7 @@ use stephost_policy::{LimitName, Limits};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument as _;
 use wasmtime::Store;
 
 use crate::bindings::Step;
@@ -62,7 +63,9 @@ pub(crate) async fn supervise(
     let store = store(&sandbox.inner.engine, guest, Arc::clone(&lever));
     let (counting, ticks) = (Arc::clone(&lever), sandbox.inner.ticker.ticks());
     let guest = attend(slot, compiled.clone(), store, errand);
-    let mut guest = Box::pin(async move { counted(&counting.cpu, &ticks, guest).await });
+    let guest = async move { counted(&counting.cpu, &ticks, guest).await };
+    // It goes on in a task of its own, and what is said there is said of its caller.
+    let mut guest = Box::pin(guest.in_current_span());
 
     let runtime = sandbox.inner.runtime.handle();
     match first_slice(runtime, guest.as_mut()).await {

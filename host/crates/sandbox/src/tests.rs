@@ -150,7 +150,7 @@ fn brief(ending: &GuestEnding) -> String {
         } => format!("denied {capability} {target}: {code}"),
         GuestEnding::Cancelled { killed: false } => "stopped".to_owned(),
         GuestEnding::Cancelled { killed: true } => "killed".to_owned(),
-        GuestEnding::Limit { which, message } => format!("limit {which}: {message}"),
+        GuestEnding::Limit { which, message, .. } => format!("limit {which}: {message}"),
         GuestEnding::Trap(trap) => format!("trap: {}", trap.message),
         GuestEnding::HostFault(fault) => format!("host fault: {}", fault.message),
         GuestEnding::Link { missing, .. } => format!("link: {missing}"),

@@ -19,7 +19,7 @@ use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace, WasmtimeBug};
 
 use crate::GuestEnding;
-use crate::ending::{HostFault, Trap, plain};
+use crate::ending::{HostFault, Trap, TrapKind, plain};
 use crate::guest::{Guest, Killed};
 use crate::limits::{LimitHit, hit_in_message};
 
@@ -64,7 +64,7 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
         return GuestEnding::Cancelled { killed: true };
     }
     if let Some(hit) = error.downcast_ref::<LimitHit>() {
-        return hit.ending();
+        return limit(hit, error);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return GuestEnding::Busy;
@@ -74,20 +74,32 @@ pub(crate) fn ending(error: &wasmtime::Error, guest: &Guest) -> GuestEnding {
     }
     let cause = error.root_cause().to_string();
     if let Some(hit) = hit_in_message(&cause, &guest.limits) {
-        return hit.ending();
+        return limit(&hit, error);
     }
-    let message = match error.downcast_ref::<wasmtime::Trap>() {
+    let (kind, message) = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => trap_text(*trap, error, guest.note.as_ref()),
-        None if is_words(error) => plain(&cause),
+        None if is_words(error) => (TrapKind::InvalidValue, plain(&cause)),
         // Its text may name what is the host's own business.
         None => {
             return host_fault("a host function failed while it served the guest", error);
         }
     };
     GuestEnding::Trap(Trap {
+        kind,
         message,
         frames: frames(error),
     })
+}
+
+fn limit(hit: &LimitHit, error: &wasmtime::Error) -> GuestEnding {
+    match hit.ending() {
+        GuestEnding::Limit { which, message, .. } => GuestEnding::Limit {
+            which,
+            message,
+            frames: frames(error),
+        },
+        other => other,
+    }
 }
 
 fn host_fault(message: &str, error: &wasmtime::Error) -> GuestEnding {
@@ -104,22 +116,47 @@ fn is_words(error: &wasmtime::Error) -> bool {
     error.is::<String>() || error.is::<&'static str>() || error.is::<Utf8Error>()
 }
 
-fn trap_text(trap: wasmtime::Trap, error: &wasmtime::Error, note: Option<&Note>) -> String {
+fn trap_text(
+    trap: wasmtime::Trap,
+    error: &wasmtime::Error,
+    note: Option<&Note>,
+) -> (TrapKind, String) {
     use wasmtime::Trap as T;
 
     match (trap, note) {
         // A panic ends in `unreachable`; a note before anything else is a hook that broke, and the trap is
         // what happened.
-        (T::UnreachableCodeReached, Some(note)) => note.text(),
-        (T::UnreachableCodeReached, None) => "abort".to_owned(),
-        (T::StackOverflow, _) => "stack overflow".to_owned(),
+        (T::UnreachableCodeReached, Some(note)) => (TrapKind::Panic, note.text()),
+        (T::UnreachableCodeReached, None) => (TrapKind::Unreachable, "abort".to_owned()),
+        (T::StackOverflow, _) => stack_overflow(),
         (T::MemoryOutOfBounds, _) if error.chain().any(|link| is_below_zero(&link.to_string())) => {
-            "stack overflow".to_owned()
+            stack_overflow()
         }
         (other, _) => {
             let text = other.to_string();
-            text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
+            let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+            (kind(other), text.to_owned())
         }
+    }
+}
+
+fn stack_overflow() -> (TrapKind, String) {
+    (TrapKind::StackOverflow, "stack overflow".to_owned())
+}
+
+fn kind(trap: wasmtime::Trap) -> TrapKind {
+    use wasmtime::Trap as T;
+
+    match trap {
+        T::UnreachableCodeReached => TrapKind::Unreachable,
+        T::StackOverflow => TrapKind::StackOverflow,
+        T::MemoryOutOfBounds | T::TableOutOfBounds | T::HeapMisaligned => TrapKind::OutOfBounds,
+        T::IntegerOverflow | T::IntegerDivisionByZero | T::BadConversionToInteger => {
+            TrapKind::Arithmetic
+        }
+        T::IndirectCallToNull | T::BadSignature => TrapKind::IndirectCall,
+        // The type grows with wasmtime, mostly by what is not compiled in.
+        _ => TrapKind::Other,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::cli::exit::Failure;
 use crate::cli::health::channel;
 use crate::clock::Stopwatch;
 use crate::config;
-use crate::run::Functions;
+use crate::run::{Functions, room};
 use crate::server::{self, Drain, listen};
 
 const ID: &str = "doctor";
@@ -63,8 +63,15 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
     let (listener, socket) = listen::listen(Some(&listen::private_place(dir.path())))?;
-    let (jobs, hosting) = cli::jobs(functions, JobLimits::default(), config::Background::Keep)
-        .map_err(Failure::into_error)?;
+    let (limits, background) = (JobLimits::default(), config::Background::Keep);
+    let (jobs, hosting) = cli::jobs(
+        &room::new_id(),
+        functions,
+        limits,
+        background,
+        cli::Answers::Own,
+    )
+    .map_err(Failure::into_error)?;
     let (drain, drain_heard) = watch::channel(Drain::No);
     let asking = async {
         let asked = tokio::time::timeout(TIMEOUT, ask(&socket, dir.path(), may_greet)).await;

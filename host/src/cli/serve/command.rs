@@ -62,7 +62,7 @@ pub(super) async fn run(
         .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let status = tokio::select! {
         status = child.wait() => status,
-        _ = drain.wait_for(|drain| *drain != Drain::No) => {
+        _ = drain.wait_for(|drain| is_asked_to_end(*drain)) => {
             // The leader is not reaped yet, so the group is still its own.
             signal_group(group, Signal::TERM);
             match tokio::time::timeout(GRACE, child.wait()).await {
@@ -103,7 +103,7 @@ fn has_input(drain: &watch::Receiver<Drain>) -> bool {
         tv_sec: 0,
         tv_nsec: ROUND.as_nanos() as i64,
     };
-    while *drain.borrow() == Drain::No {
+    while !is_asked_to_end(*drain.borrow()) {
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
@@ -113,4 +113,12 @@ fn has_input(drain: &watch::Receiver<Drain>) -> bool {
         }
     }
     false
+}
+
+/// Whether somebody has asked for the end. A host that is worn out goes on for its command, which nobody asked to end.
+fn is_asked_to_end(drain: Drain) -> bool {
+    match drain {
+        Drain::No | Drain::WornOut => false,
+        Drain::Patient | Drain::Now => true,
+    }
 }

@@ -1,30 +1,67 @@
 //! What hosts that died have left is removed before a new one serves: their processes, their cgroups, the directories of their jobs.
+//! What their journals say of jobs that somebody may still ask for is handed on as an [`Estate`].
 //!
 //! Promises: nothing of a living host is touched, for that one holds the lock of its room; two janitors do not clean the same room. What is
 //! removed belongs to the room's record, which must be our own user's, and its writer must be dead. Nothing is
-//! followed, nothing is known by its name alone. What somebody still lives in stays for the next time, and is named.
+//! followed, nothing is known by its name alone. What somebody still lives in stays for the next time, and is named. A journal goes last,
+//! when its heir has written it down: whoever dies meanwhile, the next one finds it.
 //! Called by `cli`, once, before a host listens. Blocks, five seconds for each dead host whose processes do not die.
 
 use std::path::Path;
 
 use stephost_process::{Cleared, Mark, Survivor, clear_cgroup, kill_marked};
 
+use super::journal::{self, Left};
 use super::place::{self, Place};
-use super::{PREFIX, Record, VERSION};
+use super::{PREFIX, RECORD, RECORD_BYTES_MAX, Record, VERSION};
 
 /// Most rooms that are looked at; the next janitor goes on.
 const ROOMS_MAX: usize = 10_000;
 /// What was done.
 #[derive(Debug, Default)]
 pub(crate) struct Cleaned {
-    /// Dead hosts of which nothing is left now.
+    /// Dead hosts of which nothing is left now but their estates.
     pub(crate) hosts: usize,
     /// Processes that were killed.
     pub(crate) processes: usize,
     /// Who could not be killed; what is theirs was left.
     pub(crate) survivors: Vec<Survivor>,
+    /// Jobs that nobody had closed.
+    pub(crate) estates: Vec<Estate>,
+    /// Lines of journals that say nothing.
+    pub(crate) unreadable: usize,
     /// What went wrong, in words for the operator.
     pub(crate) faults: Vec<String>,
+}
+
+/// The jobs of a dead host that somebody may still ask for. As long as it is held, nobody else gets it; who lets go of it
+/// leaves it to the next one.
+#[derive(Debug)]
+pub(crate) struct Estate {
+    /// Holds the lock.
+    room: Place,
+    left: Vec<Left>,
+    /// Whether the rest of the room must stay.
+    is_inhabited: bool,
+}
+
+impl Estate {
+    /// The jobs.
+    pub(crate) fn left(&self) -> &[Left] {
+        &self.left
+    }
+
+    /// Says that an heir answers for them from now on.
+    pub(crate) fn settle(self) {
+        let removed = if self.is_inhabited {
+            self.room.remove_journal()
+        } else {
+            self.room.remove()
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%error, "the journal of a host that died could not be removed");
+        }
+    }
 }
 
 /// Removes what dead hosts left below `parent`.
@@ -43,7 +80,7 @@ pub(crate) fn clean(parent: &Path) -> Cleaned {
     for entry in named.take(ROOMS_MAX) {
         let path = entry.path();
         if let Some((room, record)) = dead_room(&path)
-            && let Err(fault) = clean_room(&room, &record, &mut cleaned)
+            && let Err(fault) = clean_room(room, &record, &mut cleaned)
         {
             cleaned.faults.push(format!("{}: {fault}", path.display()));
         }
@@ -57,12 +94,16 @@ pub(crate) fn record(cleaned: &Cleaned) {
         hosts,
         processes,
         survivors,
+        estates,
+        unreadable,
         faults,
     } = cleaned;
     if *hosts > 0 {
+        let jobs: usize = estates.iter().map(|estate| estate.left.len()).sum();
         tracing::info!(
             janitor.hosts = hosts,
             janitor.processes = processes,
+            janitor.jobs = jobs,
             "removed what a host that died had left"
         );
     }
@@ -70,6 +111,12 @@ pub(crate) fn record(cleaned: &Cleaned) {
         tracing::error!(
             process.pid = survivor.pid,
             "a process of a host that died could not be killed: {survivor}"
+        );
+    }
+    if *unreadable > 0 {
+        tracing::warn!(
+            janitor.lines = unreadable,
+            "a host that died had written down what cannot be read"
         );
     }
     for fault in faults {
@@ -80,18 +127,18 @@ pub(crate) fn record(cleaned: &Cleaned) {
 /// The room at `path` with its record, locked by us, if it is a dead host's.
 fn dead_room(path: &Path) -> Option<(Place, Record)> {
     let room = Place::abandoned(path)?;
-    let record: Record = serde_json::from_slice(&room.record()?).ok()?;
+    let record: Record = serde_json::from_slice(&room.read_own(RECORD, RECORD_BYTES_MAX)?).ok()?;
     let has_its_name = path.file_name() == Some(format!("{PREFIX}{}", record.id).as_ref());
     // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
     let is_dead = matches!(record.identity().lives(), Ok(false));
     (record.version == VERSION && has_its_name && is_dead).then_some((room, record))
 }
 
-fn clean_room(room: &Place, record: &Record, cleaned: &mut Cleaned) -> std::io::Result<()> {
+fn clean_room(room: Place, record: &Record, cleaned: &mut Cleaned) -> std::io::Result<()> {
     let host = record.identity();
+    let mut survived = false;
     // With another start of the machine, processes and cgroups are gone.
     if host.is_of_this_boot()? {
-        let mut survived = false;
         let mut note = |cleared: Cleared| {
             survived |= !cleared.survivors.is_empty();
             cleaned.processes += cleared.killed;
@@ -111,12 +158,24 @@ fn clean_room(room: &Place, record: &Record, cleaned: &mut Cleaned) -> std::io::
         if let Some(mark) = Mark::new(&record.id) {
             note(kill_marked(&mark, &host));
         }
-        if survived {
-            return Ok(());
-        }
     }
-    room.remove()?;
-    cleaned.hosts += 1;
+    let journal::Read { left, skipped } = journal::read(&room);
+    cleaned.unreadable += skipped;
+    if !survived {
+        room.empty()?;
+        cleaned.hosts += 1;
+    }
+    let jobs: usize = cleaned.estates.iter().map(|estate| estate.left.len()).sum();
+    if !left.is_empty() && jobs + left.len() <= journal::JOBS_MAX {
+        cleaned.estates.push(Estate {
+            room,
+            left,
+            is_inhabited: survived,
+        });
+    } else if left.is_empty() && !survived {
+        room.remove()?;
+    }
+    // What is too much for one heir is left to the next.
     Ok(())
 }
 
@@ -125,12 +184,15 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::PathBuf;
 
+    use std::sync::Arc;
+
+    use rustix::fs::{FileType, Mode};
+    use stephost_job::JobId;
     use stephost_process::Identity;
     use tempfile::TempDir;
 
-    use rustix::fs::{FileType, Mode};
-
-    use super::super::{Cgroup, RECORD, Room, new_id};
+    use super::super::journal::{Journal, Recorded};
+    use super::super::{Cgroup, Room, new_id};
     use super::*;
 
     /// A room as a dead host leaves it, after `change`.
@@ -249,6 +311,70 @@ mod tests {
         symlink(elsewhere.path(), path.join("stephost-job-x/link")).unwrap();
         assert_eq!(clean(parent.path()).hosts, 1);
         assert!(!path.exists() && elsewhere.path().join("file").exists());
+    }
+
+    /// A room with a job that ran when its host died.
+    fn with_job(parent: &TempDir, id: &str) -> PathBuf {
+        let path = left(parent, |_| {});
+        let journal = Journal::create(&Arc::new(Place::at(&path).unwrap()));
+        let journal = Arc::new(journal.unwrap());
+        let recorded = Recorded::begin(Some(&journal), &JobId::parse(id).unwrap());
+        // As a death would.
+        std::mem::forget(recorded);
+        path
+    }
+
+    fn ids(cleaned: &Cleaned) -> Vec<&str> {
+        let left = cleaned.estates.iter().flat_map(Estate::left);
+        let mut ids: Vec<&str> = left.map(|left| left.id.as_str()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn the_jobs_of_dead_hosts_go_to_one_heir_and_stay_until_he_has_written_them_down() {
+        let parent = tempfile::tempdir().unwrap();
+        let rooms = ["a", "b"].map(|id| with_job(&parent, id));
+        let first = clean(parent.path());
+        assert_eq!((first.hosts, ids(&first)), (2, vec!["a", "b"]), "{first:?}");
+        for room in &rooms {
+            let mut names: Vec<_> = room
+                .read_dir()
+                .unwrap()
+                .flatten()
+                .map(|e| e.file_name())
+                .collect();
+            names.sort_unstable();
+            assert_eq!(names, [RECORD, journal::NAME], "the rest is gone");
+        }
+        assert_eq!(ids(&clean(parent.path())), [""; 0], "the first has them");
+        // Who dies now has taken nothing with him.
+        drop(first);
+        let second = clean(parent.path());
+        assert_eq!(ids(&second), ["a", "b"]);
+        second.estates.into_iter().for_each(Estate::settle);
+        assert_eq!(parent.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_is_none_keeps_no_room_from_being_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let foreign = with_job(&elsewhere, "a").join(journal::NAME);
+        let rooms = [0; 5].map(|_| left(&parent, |_| {}));
+        let [link, fifo, directory, open, text] = rooms.map(|room| room.join(journal::NAME));
+        symlink(&foreign, link).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, FileType::Fifo, mode, 0).unwrap();
+        std::fs::create_dir_all(directory.join("deep")).unwrap();
+        std::fs::copy(&foreign, &open).unwrap();
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o666)).unwrap();
+        std::fs::write(text, "00000000 {}\nno line").unwrap();
+        let cleaned = clean(parent.path());
+        assert_eq!((cleaned.hosts, ids(&cleaned)), (5, vec![]), "{cleaned:?}");
+        assert_eq!(cleaned.unreadable, 2);
+        assert_eq!(parent.path().read_dir().unwrap().count(), 0);
+        assert!(foreign.exists());
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //! The lock is on the directory itself, and is let go by the kernel with the last handle of it. What is in the room is reached through the handle.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, unlinkat,
 };
+use rustix::io::Errno;
 
 use super::super::workspace::removal;
-use super::{RECORD, RECORD_BYTES_MAX};
+use super::{RECORD, journal};
 
 /// File systems on which a lock may not reach the host that holds it: NFS, SMB and CIFS, 9p, FUSE, Ceph (magic.h).
 #[cfg(target_os = "linux")]
@@ -41,6 +43,11 @@ impl Place {
     /// Makes an empty one.
     pub(super) fn make(path: &Path) -> io::Result<Place> {
         std::fs::create_dir(path)?;
+        Place::at(path)
+    }
+
+    /// The one that is there, without its lock.
+    pub(super) fn at(path: &Path) -> io::Result<Place> {
         Ok(Place {
             dir: open_dir(path)?,
             path: path.to_owned(),
@@ -60,23 +67,19 @@ impl Place {
 
     /// The place at `path`, locked by us, if it is private and nobody else has the lock.
     pub(super) fn abandoned(path: &Path) -> Option<Place> {
-        let dir = open_dir(path).ok()?;
-        let stat = fstat(&dir).ok()?;
+        let place = Place::at(path).ok()?;
+        let stat = fstat(&place.dir).ok()?;
         let is_private =
             stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-        if !is_private || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return None;
-        }
-        Some(Place {
-            path: path.to_owned(),
-            dir,
-        })
+        let lock = FlockOperation::NonBlockingLockExclusive;
+        (is_private && flock(&place.dir, lock).is_ok()).then_some(place)
     }
 
-    /// What its host has written down, if it is his.
-    pub(super) fn record(&self) -> Option<Vec<u8>> {
+    /// A file of a host in its room, of which `bytes_max` bytes at most are read, the last ones. Only what our user wrote there and nobody else
+    /// could.
+    pub(super) fn read_own(&self, name: &str, bytes_max: u64) -> Option<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&self.dir, RECORD, flags, Mode::empty()).ok()?;
+        let file = openat(&self.dir, name, flags, Mode::empty()).ok()?;
         let stat = fstat(&file).ok()?;
         let is_ours = stat.st_uid == rustix::process::geteuid().as_raw()
             && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
@@ -84,9 +87,12 @@ impl Place {
         if !is_ours {
             return None;
         }
+        let bytes = u64::try_from(stat.st_size).ok()?;
+        let mut file = File::from(file);
+        file.seek(SeekFrom::Start(bytes.saturating_sub(bytes_max)))
+            .ok()?;
         let mut text = Vec::new();
-        let file = File::from(file);
-        file.take(RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
+        file.take(bytes_max).read_to_end(&mut text).ok()?;
         Some(text)
     }
 
@@ -106,14 +112,25 @@ impl Place {
 
     /// Removes it with everything in it. The lock is ours, and goes last.
     pub(super) fn remove(&self) -> io::Result<()> {
+        self.empty()?;
+        self.remove_journal()?;
+        // Last, so that what could not be removed is found again.
+        self.forget(RECORD)?;
+        // Whatever has its name by now: only an empty directory goes.
+        Ok(unlinkat(CWD, &self.path, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Removes what is in it, but for record and journal.
+    pub(super) fn empty(&self) -> io::Result<()> {
         let room = Dir::from_std_file(self.dir.try_clone()?);
         for entry in room.entries()? {
             let entry = entry?;
             let name = entry.file_name();
-            if name == RECORD {
+            let is_dir = entry.file_type()?.is_dir();
+            if name == RECORD || (name == journal::NAME && !is_dir) {
                 continue;
             }
-            if entry.file_type()?.is_dir() {
+            if is_dir {
                 let inner = removal::named(&room, &name)?;
                 removal::empty(&Dir::from_std_file(File::from(inner)))?;
                 room.remove_dir(&name)?;
@@ -121,14 +138,58 @@ impl Place {
                 room.remove_file(&name)?;
             }
         }
-        // Last, so that what could not be removed is found again.
-        match room.remove_file(RECORD) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        // Whatever has its name by now: only an empty directory goes.
-        Ok(unlinkat(CWD, &self.path, AtFlags::REMOVEDIR)?)
+        Ok(())
     }
+
+    /// Removes the journal, which may be gone.
+    pub(super) fn remove_journal(&self) -> io::Result<()> {
+        self.forget(journal::NAME)
+    }
+
+    fn forget(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The file of a journal that is being written. Holds its room.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    room: Arc<Place>,
+    pub(super) file: File,
+}
+
+impl Ledger {
+    /// An empty one.
+    pub(super) fn create(room: &Arc<Place>) -> io::Result<Ledger> {
+        Ok(Ledger {
+            file: make(&room.dir, journal::NAME)?,
+            room: Arc::clone(room),
+        })
+    }
+
+    /// Writes after what stands there.
+    pub(super) fn append(&mut self, text: &[u8]) -> io::Result<()> {
+        self.file.write_all(text)
+    }
+
+    /// Puts another in its place, in one step.
+    pub(super) fn replace(&mut self, text: &[u8]) -> io::Result<()> {
+        let dir = &self.room.dir;
+        self.room.forget(journal::FRESH)?;
+        let mut file = make(dir, journal::FRESH)?;
+        file.write_all(text)?;
+        renameat(dir, journal::FRESH, dir, journal::NAME)?;
+        self.file = file;
+        Ok(())
+    }
+}
+
+fn make(room: &File, name: &str) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    Ok(openat(room, name, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 fn open_dir(path: &Path) -> io::Result<File> {

@@ -32,13 +32,18 @@ const ERROR_PIPE_BUSY: i32 = 231;
 /// Whoever may not connect, or make a place of a pipe that is another's, is told this.
 const ERROR_ACCESS_DENIED: i32 = 5;
 
+/// What names a pipe that could be called otherwise.
+type Flag = &'static str;
+/// Of the pipe for clients.
+const SOCKET: Flag = "--socket";
+
 /// Why there is no pipe.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
-    #[error(r"{} is no name of a pipe; use --socket with one like \\.\pipe\stephost", .0.display())]
-    NotAPipe(PathBuf),
-    #[error("somebody listens at {} already; stop that host or use another --socket", .0.display())]
-    InUse(PathBuf),
+    #[error(r"{} is no name of a pipe; use {} with one like \\.\pipe\stephost", .0.display(), .1)]
+    NotAPipe(PathBuf, Flag),
+    #[error("somebody listens at {} already; stop that host or use another {}", .0.display(), .1)]
+    InUse(PathBuf, Flag),
     #[error("{what} {}", path.display())]
     Io {
         what: &'static str,
@@ -52,7 +57,7 @@ impl ListenError {
     /// Whether another place would do, so that whoever chose this one is to blame.
     pub(crate) fn is_about_the_place(&self) -> bool {
         match self {
-            ListenError::NotAPipe(_) | ListenError::InUse(_) => true,
+            ListenError::NotAPipe(..) | ListenError::InUse(..) => true,
             ListenError::Io { .. } => false,
         }
     }
@@ -96,13 +101,23 @@ fn place(name: &OsString, guard: &Guard, first: bool) -> io::Result<NamedPipeSer
 /// [`ListenError`].
 pub(crate) fn listen(explicit: Option<&Path>) -> Result<(Listener, PathBuf), ListenError> {
     let path = explicit.map_or_else(config::default_socket, Path::to_owned);
-    check_name(&path)?;
+    listen_at(&path, SOCKET)
+}
+
+/// Listens at `path`, which `flag` has named, with the same care.
+///
+/// # Errors
+///
+/// [`ListenError`].
+pub(super) fn listen_at(path: &Path, flag: Flag) -> Result<(Listener, PathBuf), ListenError> {
+    let path = path.to_owned();
+    check_name(&path, flag)?;
     // The pipe itself refuses a second owner; this is for who emulates Windows and does not.
     if occupant(&path) != Occupant::None {
-        return Err(ListenError::InUse(path));
+        return Err(ListenError::InUse(path, flag));
     }
     let failed = |what, source: io::Error| match source.raw_os_error() {
-        Some(ERROR_ACCESS_DENIED | ERROR_PIPE_BUSY) => ListenError::InUse(path.clone()),
+        Some(ERROR_ACCESS_DENIED | ERROR_PIPE_BUSY) => ListenError::InUse(path.clone(), flag),
         _ => ListenError::Io {
             what,
             path: path.clone(),
@@ -116,7 +131,7 @@ pub(crate) fn listen(explicit: Option<&Path>) -> Result<(Listener, PathBuf), Lis
     Ok((Listener { name, guard, next }, path))
 }
 
-fn check_name(path: &Path) -> Result<(), ListenError> {
+fn check_name(path: &Path, flag: Flag) -> Result<(), ListenError> {
     let is_one = path.to_str().is_some_and(|path| {
         let name = path.strip_prefix(PREFIX);
         name.is_some_and(|name| !name.is_empty() && !name.contains(['\\', '\0']))
@@ -124,7 +139,7 @@ fn check_name(path: &Path) -> Result<(), ListenError> {
     if is_one {
         Ok(())
     } else {
-        Err(ListenError::NotAPipe(path.to_owned()))
+        Err(ListenError::NotAPipe(path.to_owned(), flag))
     }
 }
 

@@ -4,6 +4,9 @@
 //! The input `how` names the manner; [`Manner`] lists them. `n` is a number some of them use. What a manner
 //! is good for is said at its arm.
 
+#[cfg(target_arch = "wasm32")]
+mod sys;
+
 use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
@@ -52,6 +55,7 @@ manners! {
     Index = "index",
     Trap = "trap",
     Recurse = "recurse",
+    OutOfBounds = "out-of-bounds",
     Oom = "oom",
     OomAtOnce = "oom-at-once",
     Spin = "spin",
@@ -166,6 +170,14 @@ impl Function for Misbehave {
             // A trap without a word.
             Manner::Trap => std::process::abort(),
             Manner::Recurse => Ok(Outcome::empty().output("text", descend(1).to_string())),
+            // A wild access.
+            Manner::OutOfBounds => {
+                #[cfg(target_arch = "wasm32")]
+                let found = sys::read_far_away();
+                #[cfg(not(target_arch = "wasm32"))]
+                let found = "nothing is out of bounds here";
+                Ok(Outcome::empty().output("text", found.to_string()))
+            }
             Manner::Oom => {
                 let mut hoard: Vec<Vec<u8>> = Vec::new();
                 loop {

@@ -43,7 +43,7 @@ fn spend(
     channel: call::Channel,
     bytes: &[u8],
 ) -> wasmtime::Result<Result<(), Full>> {
-    stephost_fault::point!("guest.log", fails: Err(wasmtime::Error::msg("a test made it fail")));
+    stephost_fault::point!("guest.log", fails: Err(std::io::Error::other("a test made it fail").into()));
     if guest.log.spent {
         return Err(LimitHit::new(LimitName::Log, &guest.limits).into());
     }

@@ -109,8 +109,8 @@ async fn every_limit_is_named_and_ends_the_run() {
             call.limits = limits;
             let since = Instant::now();
             let ending = SANDBOX.run(&builtin, call, Stop::never()).await;
-            let message = format!("{which} limit of {text} exceeded");
-            assert_eq!(ending, GuestEnding::Limit { which, message }, "{row}");
+            let expected = format!("limit {which}: {which} limit of {text} exceeded");
+            assert_eq!(brief(&ending), expected, "{row}");
             assert!(since.elapsed() < 10 * SOON, "{row}: {:?}", since.elapsed());
             assert_alive().await;
         }

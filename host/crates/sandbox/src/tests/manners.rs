@@ -50,6 +50,7 @@ fn row(manner: Manner) -> Row {
         ),
         Manner::Trap => ends("trap: abort"),
         Manner::Recurse => ends("trap: stack overflow"),
+        Manner::OutOfBounds => ends("trap: out of bounds memory access"),
         Manner::Oom | Manner::OomAtOnce => ends("limit memory: memory limit of 64 MiB exceeded"),
         Manner::Spin | Manner::SpinCalling | Manner::SpinWaiting => told(&[KILL], "killed"),
         Manner::Wait | Manner::WaitPolitely | Manner::Poll => told(&[POLITE], "stopped"),

@@ -23,19 +23,21 @@ async fn a_panic_is_told_with_its_text_and_its_place() {
 }
 
 #[tokio::test]
-async fn every_trap_has_a_plain_line() {
+async fn every_trap_has_a_plain_line_and_its_kind() {
     let table = [
         (
             "index",
+            TrapKind::Panic,
             "panic: index out of bounds: the len is 2 but the index is 7 at tests/guests/misbehave/src/lib.rs:",
         ),
-        ("trap", "abort"),
-        ("recurse", "stack overflow"),
+        ("trap", TrapKind::Unreachable, "abort"),
+        ("recurse", TrapKind::StackOverflow, "stack overflow"),
     ];
-    for (how, line) in table {
+    for (how, kind, line) in table {
         match misbehave(how).await {
             GuestEnding::Trap(trap) => {
                 assert!(trap.message.starts_with(line), "{how}: {}", trap.message);
+                assert_eq!(trap.kind, kind, "{how}");
                 assert!(trap.frames.len() <= 20, "{how}: {:?}", trap.frames);
                 assert!(
                     trap.frames.iter().any(|frame| frame.contains("isbehave")),

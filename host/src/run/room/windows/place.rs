@@ -4,14 +4,14 @@
 //! open, so that nobody can move it or put another in its place.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OPEN_REPARSE_POINT;
 
-use super::{RECORD, RECORD_BYTES_MAX};
+use super::{RECORD, journal};
 use crate::files;
 
 /// A room's directory.
@@ -27,6 +27,8 @@ struct Held {
     dir: Option<File>,
     /// With the lock.
     record: Option<File>,
+    /// The journal that is being written.
+    ledger: Option<File>,
 }
 
 impl Place {
@@ -35,7 +37,7 @@ impl Place {
         std::fs::create_dir(path)?;
         let held = Held {
             dir: Some(files::hold_dir(path)?),
-            record: None,
+            ..Held::default()
         };
         Ok(Place {
             path: path.to_owned(),
@@ -75,6 +77,7 @@ impl Place {
         let held = Held {
             dir: Some(dir),
             record: Some(record),
+            ..Held::default()
         };
         Some(Place {
             path: path.to_owned(),
@@ -82,12 +85,25 @@ impl Place {
         })
     }
 
-    /// What its host has written down.
-    pub(super) fn record(&self) -> Option<Vec<u8>> {
+    /// A file of a host in its room, of which `bytes_max` bytes at most are read, the last ones.
+    pub(super) fn read_own(&self, name: &str, bytes_max: u64) -> Option<Vec<u8>> {
         let held = self.held();
+        let opened;
+        let mut file = if name == RECORD {
+            // Through the handle that has the lock: nobody else may read it.
+            held.record.as_ref()?
+        } else {
+            opened = files::open_replaceable(&self.path.join(name)).ok()?;
+            &opened
+        };
+        let metadata = file.metadata().ok()?;
+        if !metadata.is_file() {
+            return None;
+        }
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(bytes_max)))
+            .ok()?;
         let mut text = Vec::new();
-        let file = held.record.as_ref()?;
-        file.take(RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
+        file.take(bytes_max).read_to_end(&mut text).ok()?;
         Some(text)
     }
 
@@ -103,30 +119,37 @@ impl Place {
 
     /// Removes it with everything in it. The record goes last, so that what could not be removed is found again.
     pub(super) fn remove(&self) -> io::Result<()> {
+        self.empty()?;
+        self.remove_journal()?;
+        // What is held cannot be removed. Another janitor may come in now, and does the same.
+        *self.held() = Held::default();
+        gone(std::fs::remove_file(self.path.join(RECORD)))?;
+        gone(std::fs::remove_dir(&self.path))
+    }
+
+    /// Removes what is in it, but for record and journal.
+    pub(super) fn empty(&self) -> io::Result<()> {
         for entry in self.path.read_dir()? {
             let entry = entry?;
-            if entry.file_name() == RECORD {
+            let name = entry.file_name();
+            let is_dir = entry.file_type()?.is_dir();
+            if name == RECORD || (name == journal::NAME && !is_dir) {
                 continue;
             }
             // Both follow no link, whatever comes into their way.
-            if entry.file_type()?.is_dir() {
+            if is_dir {
                 std::fs::remove_dir_all(entry.path())?;
             } else {
                 remove_one(&entry.path())?;
             }
         }
-        // What is held cannot be removed. Another janitor may come in now, and does the same.
-        *self.held() = Held::default();
-        for removed in [
-            std::fs::remove_file(self.path.join(RECORD)),
-            std::fs::remove_dir(&self.path),
-        ] {
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
         Ok(())
+    }
+
+    /// Removes the journal, which may be gone. Nobody writes in it any more.
+    pub(super) fn remove_journal(&self) -> io::Result<()> {
+        drop(self.held().ledger.take());
+        gone(remove_one(&self.path.join(journal::NAME)))
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -135,9 +158,62 @@ impl Place {
     }
 }
 
+/// The file of a journal that is being written. Its place holds it, for what is open cannot be removed.
+#[derive(Debug)]
+pub(super) struct Ledger(Arc<Place>);
+
+impl Ledger {
+    /// An empty one.
+    pub(super) fn create(room: &Arc<Place>) -> io::Result<Ledger> {
+        let file = make(&room.path.join(journal::NAME))?;
+        room.held().ledger = Some(file);
+        Ok(Ledger(Arc::clone(room)))
+    }
+
+    /// Writes after what stands there; nothing when the room was removed.
+    pub(super) fn append(&mut self, text: &[u8]) -> io::Result<()> {
+        match &mut self.0.held().ledger {
+            Some(file) => file.write_all(text),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts another in its place, in one step.
+    pub(super) fn replace(&mut self, text: &[u8]) -> io::Result<()> {
+        let [fresh, old] = [journal::FRESH, journal::NAME].map(|name| self.0.path.join(name));
+        let mut held = self.0.held();
+        if held.ledger.is_none() {
+            return Ok(());
+        }
+        gone(std::fs::remove_file(&fresh))?;
+        make(&fresh)?.write_all(text)?;
+        // What is open cannot be replaced.
+        held.ledger = None;
+        let renamed = std::fs::rename(&fresh, &old);
+        // The new one, or else the old one as it was.
+        held.ledger = Some(OpenOptions::new().append(true).open(&old)?);
+        renamed
+    }
+}
+
+fn make(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create_new(true).open(path)
+}
+
 /// Removes a file or a link, of which some are directories.
 fn remove_one(path: &Path) -> io::Result<()> {
-    std::fs::remove_file(path).or_else(|_| std::fs::remove_dir(path))
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => std::fs::remove_dir(path),
+        removed => removed,
+    }
+}
+
+/// What is gone already is as good as removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Whether a lock in this directory is seen by every process that could hold one: a server of files knows all locks.
