@@ -1,4 +1,5 @@
 //! A log's stream is closed in every path, against a host of the test's own that counts who reads.
+#![allow(clippy::unwrap_used, reason = "a failed assumption is a failed test")]
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -51,7 +51,7 @@ pub(crate) enum LookupError {
     #[error("{0}")]
     Broken(String),
     /// The host that ran it died, and it with that one.
-    #[error("job `{0}` is lost: the step host ended while it ran")]
+    #[error("internal error: job `{0}` is lost: the step host ended while it ran")]
     Lost(JobId),
     /// It had ended before its host died, with which its log went.
     #[error("the log of job `{0}` is lost: the step host ended after the job")]

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stephost_fault::point;
-use stephost_joblog::{BackgroundId, JobLog, LogOffset, Secrets, Stream};
+use stephost_joblog::{BackgroundId, JobLog, LogOffset, SECRETS_BYTES_MAX, Secrets, Stream};
 use tokio::sync::watch;
 
 use crate::observe::metrics;
@@ -34,6 +34,27 @@ pub(crate) const BACKGROUND_BYTES_MAX: u64 = 16 << 20;
 
 /// Room kept for the line that says how much was dropped.
 const NOTICE_BYTES_MAX: u64 = 4 * 1024;
+
+/// Masked variables and sensitive values of a job are longer than its log can hide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "masked and sensitive values of {bytes} bytes are more than the {} MiB that a job's log can hide",
+    SECRETS_BYTES_MAX >> 20
+)]
+pub(crate) struct TooMuchToHide {
+    bytes: usize,
+}
+
+impl TooMuchToHide {
+    /// Whether a log can hide these.
+    pub(crate) fn check(secrets: &Secrets) -> Result<(), TooMuchToHide> {
+        let bytes = secrets.bytes();
+        if bytes > SECRETS_BYTES_MAX {
+            return Err(TooMuchToHide { bytes });
+        }
+        Ok(())
+    }
+}
 
 /// How a log ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,10 +215,23 @@ impl LogWriter {
     }
 
     /// Hides `more` from now on.
-    pub(crate) fn add_secrets(&self, more: Vec<Vec<u8>>) {
-        if !more.is_empty() {
-            self.with(|writer| writer.core.add_secrets(more));
+    ///
+    /// # Errors
+    ///
+    /// When that would be more than a log can hide; nothing has changed then.
+    pub(crate) fn add_secrets(&self, more: Vec<Vec<u8>>) -> Result<(), TooMuchToHide> {
+        if more.is_empty() {
+            return Ok(());
         }
+        let mut fits = Ok(());
+        self.with(|writer| {
+            // What is hidden already does not count again.
+            fits = TooMuchToHide::check(&writer.core.secrets().with(more.clone()));
+            if fits.is_ok() {
+                writer.core.add_secrets(more);
+            }
+        });
+        fits
     }
 
     /// Returns `text` with every secret of this log hidden.

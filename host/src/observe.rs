@@ -21,6 +21,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -37,6 +38,8 @@ pub(crate) enum Destination<'a> {
     Nowhere,
     Stderr,
     File(&'a Path),
+    /// Stderr, and nothing but what nobody else tells the person before it: panics, and what the janitor could not do.
+    Person,
 }
 
 /// The operator's log.
@@ -45,6 +48,15 @@ pub(crate) struct OperatorLog<'a> {
     pub(crate) to: Destination<'a>,
     pub(crate) format: LogFormat,
     pub(crate) level: LogLevel,
+}
+
+impl OperatorLog<'_> {
+    /// Of whoever runs steps on a machine of his own.
+    pub(crate) const OF_A_PERSON: OperatorLog<'static> = OperatorLog {
+        to: Destination::Person,
+        format: LogFormat::Text,
+        level: LogLevel::Warn,
+    };
 }
 
 /// What is told of everything that is said.
@@ -65,12 +77,18 @@ pub(crate) fn start(
     let (observing, mut layers) = Observing::new(collector)?;
     match to {
         Destination::Nowhere => {}
-        Destination::Stderr => layers.push(log::layer(io::stderr, format, level)),
+        Destination::Stderr => layers.push(log::layer(io::stderr, format, level.filter())),
+        Destination::Person => {
+            let told = Targets::new()
+                .with_target("stephost::observe::panics", level.filter())
+                .with_target("stephost::run::room::janitor", level.filter());
+            layers.push(log::layer(io::stderr, format, told));
+        }
         Destination::File(path) => {
             let mut options = OpenOptions::new();
             options.create(true).append(true);
             let file = files::for_us_alone(&mut options).open(path)?;
-            layers.push(log::layer(Mutex::new(file), format, level));
+            layers.push(log::layer(Mutex::new(file), format, level.filter()));
         }
     }
     // Without anybody who listens an event and a span cost nothing.

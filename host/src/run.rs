@@ -276,7 +276,7 @@ impl JobContext {
     fn function<'a>(&'a self, frame: Frame<'a>) -> BoxFuture<'a, Result<Outputs, Halt>> {
         Box::pin(async move {
             point!("walk.entered", waits);
-            self.hide(frame.inputs.values());
+            self.hide(frame.inputs.values())?;
             let outputs = match &frame.function.definition.body {
                 Body::Exec(program) => {
                     self.leaf(frame.name, StepKind::Exec, self.exec(&frame, program))
@@ -284,13 +284,13 @@ impl JobContext {
                 }
                 Body::Run(composite) => self.composite(&frame, composite).await?,
             };
-            self.hide(outputs.values());
+            self.hide(outputs.values())?;
             Ok(outputs)
         })
     }
 
-    /// Keeps sensitive values out of the log from now on.
-    fn hide<'a>(&self, values: impl Iterator<Item = &'a Value>) {
+    /// Keeps sensitive values out of the log from now on. A step whose values cannot be kept out fails.
+    fn hide<'a>(&self, values: impl Iterator<Item = &'a Value>) -> Result<(), Halt> {
         let mut texts = Vec::new();
         for value in values.filter(|value| value.is_sensitive()) {
             value.sensitive_texts(&mut texts);
@@ -298,7 +298,8 @@ impl JobContext {
         // A sensitive truth value would hide these words everywhere, and itself nowhere.
         texts.retain(|text| !matches!(text.as_str(), "true" | "false" | "null" | "<null>"));
         self.log
-            .add_secrets(texts.into_iter().map(String::into_bytes).collect());
+            .add_secrets(texts.into_iter().map(String::into_bytes).collect())
+            .map_err(|error| Halt::failed(error.to_string()))
     }
 
     async fn composite(&self, frame: &Frame<'_>, composite: &Composite) -> Result<Outputs, Halt> {

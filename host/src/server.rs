@@ -30,6 +30,7 @@ use stephost_proto::{
 };
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status};
+use tower::layer::layer_fn;
 
 use self::listen::Listener;
 use crate::jobs::Jobs;
@@ -224,9 +225,11 @@ pub(crate) async fn serve(
     });
     let (stop_listening, stopped_listening) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
-        .layer(count::CountLayer)
+        .layer(layer_fn(count::Count::new))
         .layer(tower::util::MapResponseLayer::new(refine::refined))
-        .layer(catch_panic::CatchPanicLayer::new(on_broken))
+        .layer(layer_fn(move |service| {
+            catch_panic::CatchPanic::new(service, Arc::clone(&on_broken))
+        }))
         .add_service(health)
         .add_service(service)
         .serve_with_incoming_shutdown(listen::accepted(listener), async {
@@ -234,7 +237,6 @@ pub(crate) async fn serve(
             let _ = stopped_listening.await;
         });
     let mut server = std::pin::pin!(server);
-    count::begin();
     observe::metrics::serving();
 
     tokio::select! {

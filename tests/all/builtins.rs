@@ -307,10 +307,7 @@ step_test!(
 fn l15_the_operator_sees_where_a_builtin_panicked_and_the_job_one_line() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let log = dir.path().join("log");
-    let options = Options {
-        arguments: vec!["--log-file".into(), log.clone().into()],
-        ..Options::default()
-    };
+    let options = Options::default().with_log(&log);
     with_host(options, async |host| {
         let ended = misbehave(host, "{how: panic}").await;
         let lines = ended.text().lines().count();

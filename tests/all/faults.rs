@@ -3,9 +3,10 @@
 //!
 //! [`matrix`] arms every point of the host with every action; [`broken`] tells what a broken job is, in sentences; [`budget`],
 //! when there are too many of them.
-//! [`calls`] knows how to make every call of the service.
+//! [`mod@cases`] lists what the matrix does, [`calls`] knows how to make every call of the service, with each client.
 
 mod broken;
 mod budget;
 mod calls;
+mod cases;
 mod matrix;

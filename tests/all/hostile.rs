@@ -121,6 +121,39 @@ step_test!(ten_megabytes_of_yaml_are_too_large, |host| {
     still_works(host, "much YAML").await;
 });
 
+step_test!(what_no_log_can_hide_is_refused_and_never_shown, |host| {
+    let long = |bytes| Variable {
+        key: "LONG".into(),
+        value: "x".repeat(bytes),
+        masked: true,
+        ..Variable::default()
+    };
+    let job = host.script("echo $LONG | head -c 20");
+    let ended = job.any_variable(long(1 << 20)).run().await;
+    ended.succeeds().not_printing("xxxx");
+    let job = host.script("true").any_variable(long((1 << 20) + 1));
+    let status = job.refused().await;
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(
+        status
+            .message()
+            .contains("the 1 MiB that a job's log can hide"),
+        "{status:?}"
+    );
+    // What becomes sensitive on the way counts too; the step fails, and has said nothing.
+    host.file(
+            "keep/func.yml",
+            "spec: {inputs: {text: {type: string, sensitive: true}}}\n---\nexec: {command: [echo, '${{ inputs.text }}']}\n",
+        );
+    let job = host.job("run: [{name: k, func: ./keep, inputs: {text: 'y${{ job.LONG }}'}}]");
+    let ended = job.variable("LONG", &"x".repeat(1 << 20)).run().await;
+    ended
+        .fails()
+        .saying("step \"k\": masked and sensitive values of ")
+        .not_printing("xxxx");
+    still_works(host, "much to hide").await;
+});
+
 step_test!(a_hundred_thousand_nested_brackets_are_too_deep, |host| {
     for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", "")] {
         let nested = format!(

@@ -290,13 +290,11 @@ async fn gone(cgroup: &Path) {
 
 /// A host whose directory for temporary files is shared with others, and whose log lies in it.
 async fn host_at(temp: &TempDir) -> Host {
-    let log = temp.path().join("log");
-    Host::start(Options {
-        arguments: vec!["--log-file".into(), log.into()],
+    let options = Options {
         env: vec![("TMPDIR".into(), temp.path().into())],
         ..Options::default()
-    })
-    .await
+    };
+    Host::start(options.with_log(&temp.path().join("log"))).await
 }
 
 fn log_of(temp: &TempDir) -> String {
@@ -341,6 +339,9 @@ fn scenario_14_of_a_host_that_was_killed_the_next_one_finds_no_process_and_remov
             ),
             "{log}"
         );
+        let client = second.client();
+        let closed = client.close("job-1").await;
+        closed.expect("the second host knows the first one's job");
         second.script("echo fine").run().await.succeeds();
         second.finish().await;
     });

@@ -3,6 +3,7 @@
 
 mod ci;
 mod endings;
+mod host;
 mod inputs;
 mod page;
 mod terminal;

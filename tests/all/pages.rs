@@ -20,7 +20,7 @@ enum By {
     Gate,
 }
 
-const PAGES: [(&str, By); 10] = [
+const PAGES: [(&str, By); 11] = [
     ("README.md", By::Gate),
     ("CONTRIBUTING.md", By::Gate),
     ("docs/authoring.md", By::Test("tests/all/author.rs")),
@@ -32,6 +32,7 @@ const PAGES: [(&str, By); 10] = [
             ("policies/default.toml", "policies/default.toml"),
         ]),
     ),
+    ("docs/clients.md", By::Test("tests/all/clients/page.rs")),
     ("docs/distribution.md", By::Here(&[])),
     ("docs/operating.md", By::Test("tests/all/hosting/daemon.rs")),
     (
@@ -47,9 +48,14 @@ const PAGES: [(&str, By); 10] = [
 ];
 
 /// What the gate runs, by the command, and the file and the words in it that run it.
-const GATE: [(&str, &str, &str); 6] = [
+const GATE: [(&str, &str, &str); 7] = [
     ("cargo xtask demo", "xtask/src/test.rs", "demo::demo()"),
     ("cargo xtask test", ".ci/run", "exec cargo xtask test"),
+    (
+        "cargo xtask clients",
+        "xtask/src/test.rs",
+        "clients::prepare(",
+    ),
     ("cargo xtask dist", "xtask/src/test.rs", "dist::dist("),
     (
         "cargo xtask dist --check",
@@ -65,7 +71,7 @@ const GATE: [(&str, &str, &str); 6] = [
     (
         "cargo xtask test --windows --install",
         "xtask/src/test.rs",
-        "wine::test(wish.install || is_ci)",
+        "wine::test(install)",
     ),
 ];
 

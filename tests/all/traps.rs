@@ -123,9 +123,7 @@ fn every_way_to_break_is_told_to_everybody_in_his_own_words_and_harms_nobody() {
     let points = Points::new();
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
-    let mut options = points.options();
-    let log_file = ["--log-file".into(), file.clone().into()];
-    options.arguments.extend(log_file);
+    let options = points.options().with_log(&file);
     block_on(async {
         let host = Host::start(options).await;
         for row in ROWS {

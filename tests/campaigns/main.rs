@@ -4,13 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use stephost_tests::campaign::Report;
 use stephost_tests::campaign::panics::{self, Exactness};
+use stephost_tests::campaign::{Report, hostile, kills};
 
 /// What can be run, and its full size.
-const CAMPAIGNS: [(&str, usize); 1] = [("panics", 10_000)];
+const CAMPAIGNS: [(&str, usize); 3] = [("panics", 10_000), ("kills", 1_000), ("hostile", 1_000)];
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +61,12 @@ impl Wish {
     }
 }
 
+/// The program beside this one whose processes try to outlive their step.
+fn zoo() -> PathBuf {
+    let own = std::env::current_exe().expect("a program knows where it is");
+    own.with_file_name("zoo")
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wish = match Wish::read(&arguments) {
@@ -78,6 +85,8 @@ fn main() -> ExitCode {
         .expect("a runtime can be made");
     let report: Report = runtime.block_on(async {
         match wish.name {
+            "hostile" => hostile::run(seed, wish.size, hostile::ANSWER_MAX).await,
+            "kills" => kills::run(seed, wish.size, zoo()).await,
             "panics" => panics::run(seed, wish.size, Exactness::FULL).await,
             unknown => unreachable!("{unknown} is no campaign"),
         }

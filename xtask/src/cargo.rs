@@ -19,11 +19,21 @@ pub(crate) fn root() -> PathBuf {
         .unwrap_or_default()
 }
 
+/// Whether this is a machine of CI: begun from nothing, and there to be installed on.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
 /// Runs cargo in the checkout.
 pub(crate) fn cargo(arguments: &[&str], env: &[(&str, &Path)]) -> anyhow::Result<()> {
     println!("$ cargo {}", arguments.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    if in_ci() {
+        // Nobody builds there again after a change; what is kept for that would fill the disk for nothing.
+        command.env("CARGO_INCREMENTAL", "0");
+    }
+    let status = command
         .args(arguments)
         .envs(env.iter().copied())
         .current_dir(root())

@@ -1,7 +1,10 @@
 //! `cargo xtask demo`: the real host on a socket, and jobs that show what it does.
 //!
 //! Speaks to the host through the client crate, as a runner would. Ends with a table: how each job ended,
-//! how long it took, and what a runner reports for it. Fails when a job ends differently than it should.
+//! how long it took, and what a runner reports for it; and another of what it reports where there is no job's
+//! ending ([`reasons`]). Fails when a job ends differently than it should.
+
+mod reasons;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, bail, ensure};
 use comfy_table::{Table, presets};
-use stephost_client::reason::{Seen, report};
+use stephost_client::reason::Seen;
 use stephost_client::{Client, JobStatus, Kind, Request, State, Variable};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -195,16 +198,19 @@ fn install(built: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
 
 async fn show_all(program: &Path) -> anyhow::Result<()> {
     let socket = program.with_file_name("demo.sock");
-    let mut host = start(program, &socket).await?;
+    let points = program.with_file_name("points");
+    let mut host = start(program, &socket, &points).await?;
     let client = Client::connect(&socket).await?;
     let mut endings = Vec::new();
     let mut left = Vec::new();
     for (index, show) in SHOWS.iter().enumerate() {
         endings.push(run(&client, index + 1, show, &mut left).await?);
     }
+    let reasons = reasons::cause(&client, &points, &program.with_file_name("nobody")).await?;
     end(&mut host).await?;
     print_table(&endings);
     print_left(&left)?;
+    reasons::print(&reasons)?;
     for (show, status) in SHOWS.iter().zip(&endings) {
         let found = (status.state, status.kind);
         ensure!(
@@ -217,11 +223,12 @@ async fn show_all(program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn start(program: &Path, socket: &Path) -> anyhow::Result<Child> {
+async fn start(program: &Path, socket: &Path, points: &Path) -> anyhow::Result<Child> {
     let mut host = Command::new(program)
         .args(["steps", "serve", "--socket"])
         .arg(socket)
         .current_dir(cargo::root().join("examples"))
+        .env(reasons::POINTS, points)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -366,17 +373,12 @@ fn print_table(endings: &[JobStatus]) {
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["job", "ending", "kind", "wall time", "a runner reports"]);
     for status in endings {
-        let reported = report(Seen::Status(status));
-        let reason = reported.map_or("success", |report| report.reason.as_str());
-        let code = reported
-            .and_then(|report| report.exit_code)
-            .map(|code| format!(", exit code {code}"));
         table.add_row([
             status.id.clone(),
             state_word(status.state).to_owned(),
             status.kind.map_or("-", kind_word).to_owned(),
             format!("{:.0?}", status.wall_time().unwrap_or_default()),
-            format!("{reason}{}", code.unwrap_or_default()),
+            reasons::reported(Seen::Status(status)),
         ]);
     }
     println!("\n{table}");

@@ -5,9 +5,9 @@
 
 use anyhow::bail;
 
-use crate::cargo::{FEATURES, build_host, cargo};
+use crate::cargo::{FEATURES, build_host, cargo, in_ci};
 use crate::systems::{self, wine};
-use crate::{demo, dist, tidy};
+use crate::{clients, demo, dist, tidy};
 
 /// What was asked for beside the gate.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,16 +38,15 @@ impl Wish {
 /// Checks what the arguments ask for.
 pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     let wish = Wish::parse(arguments)?;
-    // A machine of CI is there to be installed on.
-    let is_ci = std::env::var_os("CI").is_some();
+    let install = wish.install || in_ci();
     if !wish.windows {
-        gate()?;
+        gate(install)?;
     }
     if wish.long {
         dist::dist(&["--check".to_owned()])?;
     }
-    if wish.windows || wish.install || is_ci {
-        let ran = wine::test(wish.install || is_ci)?;
+    if wish.windows || install {
+        let ran = wine::test(install)?;
         if wish.windows && !ran {
             return Ok(());
         }
@@ -60,8 +59,8 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks everything; cheap things first.
-fn gate() -> anyhow::Result<()> {
+/// Checks everything; cheap things first. With `install`, what the clients in other languages need is installed.
+fn gate(install: bool) -> anyhow::Result<()> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     tidy::tidy(&crate::cargo::root())?;
     let host = build_host()?;
@@ -79,6 +78,9 @@ fn gate() -> anyhow::Result<()> {
         &[],
     )?;
     systems::check()?;
+    let clients = clients::prepare(install);
+    let mut programs = vec![("STEPHOST_BIN", host.as_path())];
+    programs.extend(clients.iter().map(|(name, path)| (*name, path.as_path())));
     cargo(
         &[
             "test",
@@ -87,7 +89,7 @@ fn gate() -> anyhow::Result<()> {
             FEATURES,
             "--no-fail-fast",
         ],
-        &[("STEPHOST_BIN", host.as_path())],
+        &programs,
     )?;
     demo::demo()?;
     cargo(

@@ -23,7 +23,7 @@ pub(super) use source::read_component;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{Stderr, Stdout, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,8 @@ use super::exit::{self, Failure};
 use super::visible::visible;
 use super::{Answers, policy, print};
 use crate::config;
-use crate::jobs::{RefusedJob, RunError, Submission, Variable, Work};
+use crate::jobs::{Jobs, RefusedJob, RunError, Submission, Variable, Work};
+use crate::observe::{self, OperatorLog, PanicBudget};
 use crate::run::{Entry, Functions, LocalFiles, name_fault, room};
 use engine::{Ended, Stops};
 use screen::Screen;
@@ -127,6 +128,11 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         Source::Stdin => stdin(&settings, &arguments)?,
         Source::Job { file, job } => ci_job(&file, job.as_deref(), &settings, &arguments)?,
     };
+    observe::start(OperatorLog::OF_A_PERSON, PanicBudget::OFF, None)
+        .context("listening for panics")
+        .map_err(Failure::internal)?;
+    // For jobs of dead hosts nobody asks this program; they stay for one that is asked.
+    drop(super::tidy_up());
     let runtime = super::serve::runtime()?;
     let code = runtime.block_on(running(task, &settings, &arguments));
     runtime.shutdown_background();
@@ -353,53 +359,12 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
     let (limits, background) = (JobLimits::default(), config::Background::Keep);
     let (jobs, hosting) =
         super::jobs(&room::new_id(), functions, limits, background, Answers::Own)?;
-    let mut stops = Stops::listen()
-        .context("listening for signals")
-        .map_err(Failure::internal)?;
+    let differs = task.differs.clone();
     let mut screen = Screen::of_program(arguments.json);
-    for warning in &task.warnings {
-        screen.note(&format!("warning: {warning}"));
-    }
-    if !task.differs.is_empty() {
-        screen.note("differs from CI:");
-        for sentence in &task.differs {
-            screen.note(&format!("  {}", visible(sentence)));
-        }
-    }
-    let Task {
-        entry: main,
-        after,
-        directory,
-        mut variables,
-        differs,
-        ..
-    } = task;
-    let first = submission(main, &directory, &variables, settings)?;
-    let ended = engine::run(&jobs, first, &settings.what, &stops, &mut screen)
-        .await
-        .map_err(refused)?;
-    // The signal that came after the end stopped nothing.
-    let signal = stops.code();
-    let told = stops.settle();
-    // Who interrupts twice wants to be gone.
-    if let Some(after) = after.filter(|_| told < 2) {
-        screen.note("after_script:");
-        variables.insert("CI_JOB_STATUS".to_owned(), status(&ended).to_owned());
-        let mut after = submission(entry(after, "job"), &directory, &variables, settings)?;
-        after.timeout = Some(AFTER_SCRIPT_TIMEOUT);
-        let after = engine::run(&jobs, after, "after_script", &stops, &mut screen)
-            .await
-            .map_err(refused)?;
-        if !after.ending.is_success() {
-            // As in CI, what it comes to does not count.
-            screen.note(&visible(&format!(
-                "warning: after_script: {}",
-                after.message
-            )));
-        }
-    }
-
+    let ran = show(&jobs, task, settings, &mut screen).await;
+    // Also of a job that could not be made.
     super::close(&hosting).await;
+    let (ended, signal) = ran?;
     let code = report::code(&ended.ending, arguments.propagate_exit, signal);
     if arguments.json {
         let document = report::document(&settings.what, &ended, &differs, code);
@@ -418,6 +383,59 @@ async fn running(task: Task, settings: &Settings, arguments: &RunArguments) -> R
             .map_err(Failure::cannot_create),
         Some(_) | None => Ok(code),
     }
+}
+
+/// Runs the job, and what comes after it; how it ended, and by which signal.
+async fn show(
+    jobs: &Arc<Jobs>,
+    task: Task,
+    settings: &Settings,
+    screen: &mut Screen<Stdout, Stderr>,
+) -> Result<(Ended, Option<u8>), Failure> {
+    let mut stops = Stops::listen()
+        .context("listening for signals")
+        .map_err(Failure::internal)?;
+    for warning in &task.warnings {
+        screen.note(&format!("warning: {warning}"));
+    }
+    if !task.differs.is_empty() {
+        screen.note("differs from CI:");
+        for sentence in &task.differs {
+            screen.note(&format!("  {}", visible(sentence)));
+        }
+    }
+    let Task {
+        entry: main,
+        after,
+        directory,
+        mut variables,
+        ..
+    } = task;
+    let first = submission(main, &directory, &variables, settings)?;
+    let ended = engine::run(jobs, first, &settings.what, &stops, screen)
+        .await
+        .map_err(refused)?;
+    // The signal that came after the end stopped nothing.
+    let signal = stops.code();
+    let told = stops.settle();
+    // Who interrupts twice wants to be gone.
+    if let Some(after) = after.filter(|_| told < 2) {
+        screen.note("after_script:");
+        variables.insert("CI_JOB_STATUS".to_owned(), status(&ended).to_owned());
+        let mut after = submission(entry(after, "job"), &directory, &variables, settings)?;
+        after.timeout = Some(AFTER_SCRIPT_TIMEOUT);
+        let after = engine::run(jobs, after, "after_script", &stops, screen)
+            .await
+            .map_err(refused)?;
+        if !after.ending.is_success() {
+            // As in CI, what it comes to does not count.
+            screen.note(&visible(&format!(
+                "warning: after_script: {}",
+                after.message
+            )));
+        }
+    }
+    Ok((ended, signal))
 }
 
 fn submission(
@@ -463,13 +481,20 @@ fn status(ended: &Ended) -> &'static str {
 
 fn refused(error: RunError) -> Failure {
     match error {
-        RunError::Refused(RefusedJob::Storage { .. } | RefusedJob::Unlimited { .. }) => {
-            Failure::cannot_create(error)
+        // Their texts for clients say the kind of error only; here all of it is said, once.
+        RunError::Refused(RefusedJob::Storage { source }) => Failure::cannot_create(
+            anyhow::Error::new(source).context("the step host cannot store the job"),
+        ),
+        RunError::Refused(RefusedJob::Unlimited { source }) => Failure::cannot_create(
+            anyhow::Error::new(source)
+                .context("the job cannot be limited as this step host demands"),
+        ),
+        RunError::Refused(RefusedJob::Directory { source }) => {
+            Failure::usage(anyhow::Error::new(source).context("the job's directory cannot be used"))
         }
-        RunError::Refused(RefusedJob::Directory { .. }) => Failure::usage(error),
-        RunError::Refused(RefusedJob::LogLevel { .. } | RefusedJob::Variable(_)) => {
-            Failure::usage(error)
-        }
+        RunError::Refused(
+            RefusedJob::LogLevel { .. } | RefusedJob::Variable(_) | RefusedJob::TooMuchToHide(_),
+        ) => Failure::usage(error),
         RunError::Refused(RefusedJob::Steps(_)) => Failure::bad_input(error),
         RunError::Refused(RefusedJob::Broken(_))
         | RunError::Broken(_)

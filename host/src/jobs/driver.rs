@@ -174,6 +174,7 @@ impl Job {
             changed,
             zero: Stopwatch::start(),
             running: Some(RunningJob::new()),
+            settled: false,
         };
         (Arc::new(job), Driver::new(prepared, session, asked_heard))
     }
@@ -265,8 +266,10 @@ struct Session {
     recorded: Arc<Recorded>,
     changed: watch::Sender<()>,
     zero: Stopwatch,
-    /// Taken when it is settled how the job ended.
+    /// Taken when it is known how the job ended.
     running: Option<RunningJob>,
+    /// Whether everybody was told.
+    settled: bool,
 }
 
 impl Session {
@@ -324,13 +327,18 @@ impl Session {
         });
         self.log.end(end);
         self.changed.send_replace(());
+        self.settled = true;
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.running.is_some() {
-            self.broken();
+        if !self.settled {
+            panics::in_drop(|| self.broken());
+            // Followers must hear of an end in any case; the first one counts.
+            if let Some(incident) = incident(&self.broken) {
+                panics::in_drop(|| self.log.end(End::Broken(incident.to_string())));
+            }
         }
     }
 }
@@ -605,6 +613,7 @@ mod tests {
             changed,
             zero: Stopwatch::start(),
             running: Some(RunningJob::new()),
+            settled: false,
         };
         (session, reader, seen, dir)
     }

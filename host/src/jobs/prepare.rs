@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::Hosting;
 use crate::config;
 use crate::files;
-use crate::logfile::{self, LogReader, LogWriter};
+use crate::logfile::{self, LogReader, LogWriter, TooMuchToHide};
 use crate::observe::{TRACEPARENT, TRACESTATE, TraceContext, panics, spans};
 use crate::run::workspace::Workspace;
 use crate::run::{Entry, Environment, Functions, JobContext, StopLevel, Walk};
@@ -87,6 +87,9 @@ pub(crate) enum RefusedJob {
         /// What it is, cut.
         found: String,
     },
+    /// The log could not hide what it has to.
+    #[error(transparent)]
+    TooMuchToHide(#[from] TooMuchToHide),
     /// A variable cannot be one.
     #[error("{0}")]
     Variable(String),
@@ -192,7 +195,9 @@ fn prepare_blocking(
 
     let parent = hosting.directory();
     let storage = |source| RefusedJob::Storage { source };
-    let (writer, reader) = logfile::create(&parent, secrets(&variables)).map_err(storage)?;
+    let secrets = secrets(&variables);
+    TooMuchToHide::check(&secrets)?;
+    let (writer, reader) = logfile::create(&parent, secrets).map_err(storage)?;
     point!("prepare.log", fails: Err(storage(injected())));
     let workspace = Workspace::new(parent);
     point!("prepare.workspace");

@@ -11,6 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::Filter;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 /// The shape of a line.
@@ -36,7 +37,7 @@ pub(crate) enum LogLevel {
 }
 
 impl LogLevel {
-    fn filter(self) -> LevelFilter {
+    pub(super) fn filter(self) -> LevelFilter {
         match self {
             LogLevel::Error => LevelFilter::ERROR,
             LogLevel::Warn => LevelFilter::WARN,
@@ -46,14 +47,15 @@ impl LogLevel {
     }
 }
 
-/// What writes lines of this shape to `writer`.
-pub(super) fn layer<W>(
+/// What writes lines of this shape to `writer`, of what passes `filter`.
+pub(super) fn layer<W, F>(
     writer: W,
     format: LogFormat,
-    level: LogLevel,
+    filter: F,
 ) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    F: Filter<Registry> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
@@ -61,12 +63,12 @@ where
     match format {
         LogFormat::Text => layer
             .event_format(OneLine::text())
-            .with_filter(level.filter())
+            .with_filter(filter)
             .boxed(),
         LogFormat::Json => layer
             .fmt_fields(JsonFields::new())
             .event_format(OneLine::json())
-            .with_filter(level.filter())
+            .with_filter(filter)
             .boxed(),
     }
 }
@@ -165,7 +167,7 @@ mod tests {
     fn logged(format: LogFormat, level: LogLevel, tell: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
-        let layer = layer(move || writer.clone(), format, level);
+        let layer = layer(move || writer.clone(), format, level.filter());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), tell);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -185,6 +185,17 @@ pub(crate) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     }
 }
 
+/// Does what a drop has to do. Two panics may meet there: one that came out of a drop during another one would end the
+/// host, and with it every job. It ends here; whatever the first one broke is broken already.
+pub(crate) fn in_drop(work: impl FnOnce()) {
+    if !std::thread::panicking() {
+        return work();
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+        forget(payload);
+    }
+}
+
 /// Whether a panic can be caught in this build. Nothing of what is promised about panics holds where it cannot.
 pub(crate) fn are_caught() -> bool {
     struct Unwound<'a>(&'a mut bool);
@@ -320,5 +331,24 @@ mod tests {
         let text = caught.unwrap_err().to_string();
         assert!(text.starts_with("internal error (incident "), "{text}");
         assert!(text.len() <= 512);
+    }
+
+    #[test]
+    fn a_panic_in_a_drop_during_another_one_ends_there() {
+        struct Clumsy;
+        impl Drop for Clumsy {
+            fn drop(&mut self) {
+                in_drop(|| panic!("the second one"));
+            }
+        }
+        let id = JobId::parse("7").unwrap();
+        let first = Scope::job(&id, "walk").around_now(|| {
+            let _clumsy = Clumsy;
+            panic!("the first one")
+        });
+        assert!(first.is_err());
+        // Without another one it is a panic like any other.
+        let alone = Scope::job(&id, "walk").around_now(|| drop(Clumsy));
+        assert!(alone.is_err());
     }
 }

@@ -13,6 +13,7 @@ use stephost_process::{Leftovers, Output, Report};
 use super::{JobContext, containment};
 use crate::config::Background;
 use crate::logfile::LogWriter;
+use crate::observe::panics;
 
 /// Said when a program's output does not end with it.
 const HELD: &str = "a background process still holds the step's output; the step does not wait for it, and what it says later is marked";
@@ -51,7 +52,7 @@ impl Output for StepOutput {
 impl Drop for StepOutput {
     fn drop(&mut self) {
         if let Some(late) = self.late.get() {
-            self.log.end_background(*late);
+            panics::in_drop(|| self.log.end_background(*late));
         }
     }
 }

@@ -151,7 +151,7 @@ impl JobContext {
     ) -> Result<Outputs, Halt> {
         let sandbox = self.functions.sandbox();
         let inputs = checked(spec, inputs)?;
-        self.hide(inputs.values());
+        self.hide(inputs.values())?;
         self.started(step);
         // Before the guest's own span is entered: what it sees is the step's place in the trace.
         let seen = self.traced(environment);

@@ -33,6 +33,8 @@ const PREFIX: &str = "stephost-host-";
 const RECORD: &str = "host.json";
 /// Largest record that is read.
 const RECORD_BYTES_MAX: u64 = 64 * 1024;
+/// How often a room is made again that a janitor took away.
+const TRIES_MAX: usize = 16;
 /// The only form of a record so far.
 const VERSION: u32 = 1;
 
@@ -120,9 +122,21 @@ impl Room {
             }),
         };
         let path = parent.join(format!("{PREFIX}{id}"));
+        let mut tries = 0..TRIES_MAX;
+        let place = loop {
+            let made = Place::make(&path);
+            // A janitor that found it before it had its lock has taken it away.
+            let taken = match &made {
+                Ok(place) => !place.is_there(),
+                Err(error) => error.kind() == io::ErrorKind::NotFound && parent.is_dir(),
+            };
+            if !taken || tries.next().is_none() {
+                break made?;
+            }
+        };
         // From here on its drop removes it.
         let room = Room {
-            place: Arc::new(Place::make(&path)?),
+            place: Arc::new(place),
             cgroup: cgroup.map(|cgroup| cgroup.path.clone()),
             closed: AtomicBool::new(false),
         };

@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use stephost_job::JobId;
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::calls;
 use crate::observe::panics::{Incident, Scope};
@@ -25,34 +25,17 @@ use crate::observe::panics::{Incident, Scope};
 /// Hears of a call that broke: its path, the job it had named, the incident.
 pub(super) type OnBroken = Arc<dyn Fn(&str, &JobId, &Incident) + Send + Sync>;
 
-/// Wraps a service in the net.
-#[derive(Clone)]
-pub(super) struct CatchPanicLayer {
-    on_broken: OnBroken,
-}
-
-impl CatchPanicLayer {
-    pub(super) fn new(on_broken: OnBroken) -> CatchPanicLayer {
-        CatchPanicLayer { on_broken }
-    }
-}
-
-impl<S> Layer<S> for CatchPanicLayer {
-    type Service = CatchPanic<S>;
-
-    fn layer(&self, inner: S) -> CatchPanic<S> {
-        CatchPanic {
-            inner,
-            on_broken: Arc::clone(&self.on_broken),
-        }
-    }
-}
-
 /// A service in the net.
 #[derive(Clone)]
 pub(super) struct CatchPanic<S> {
     inner: S,
     on_broken: OnBroken,
+}
+
+impl<S> CatchPanic<S> {
+    pub(super) fn new(inner: S, on_broken: OnBroken) -> CatchPanic<S> {
+        CatchPanic { inner, on_broken }
+    }
 }
 
 impl<S> Service<http::Request<Body>> for CatchPanic<S>
@@ -253,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_anywhere_in_a_call_is_internal_with_an_incident_and_no_payload() {
         for at in [At::Call, At::Future, At::FirstFrame, At::SecondFrame] {
-            let mut service = CatchPanicLayer::new(Arc::new(|_, _, _| {})).layer(Panics(at));
+            let mut service = CatchPanic::new(Panics(at), Arc::new(|_, _, _| {}));
             let response = service
                 .call(http::Request::new(Body::empty()))
                 .await

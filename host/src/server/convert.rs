@@ -110,13 +110,17 @@ pub(super) fn submission(
 
 fn duration(field: &str, value: Option<prost_types::Duration>) -> Result<Option<Duration>, Status> {
     let Some(value) = value else { return Ok(None) };
-    match Duration::try_from(value) {
-        Ok(duration) if duration <= DURATION_MAX => Ok(Some(duration)),
-        Ok(_) => Err(Status::invalid_argument(format!(
+    // Of any sign and size, also where both parts disagree. The wire's own conversion overflows at the ends.
+    let nanos = i128::from(value.seconds) * 1_000_000_000 + i128::from(value.nanos);
+    let Ok(nanos) = u128::try_from(nanos) else {
+        return Err(Status::invalid_argument(format!("{field}: negative")));
+    };
+    if nanos > DURATION_MAX.as_nanos() {
+        return Err(Status::invalid_argument(format!(
             "{field}: longer than a year"
-        ))),
-        Err(_) => Err(Status::invalid_argument(format!("{field}: negative"))),
+        )));
     }
+    Ok(Some(Duration::from_nanos_u128(nanos)))
 }
 
 /// How a job is doing, for the wire. The only place where an ending gets a wire status.
@@ -230,9 +234,24 @@ mod tests {
             duration("t", wire(1, 500_000_000)).unwrap(),
             Some(Duration::from_millis(1500))
         );
-        for (row, value) in [("negative", wire(-1, 0)), ("too long", wire(i64::MAX, 0))] {
+        assert_eq!(
+            duration("t", wire(2, -500_000_000)).unwrap(),
+            Some(Duration::from_millis(1500)),
+            "parts that disagree"
+        );
+        let refused = [
+            ("negative", wire(-1, 0)),
+            ("negative", wire(0, -1)),
+            ("negative", wire(i64::MIN, i32::MIN)),
+            ("negative", wire(i64::MIN, i32::MAX)),
+            ("longer than a year", wire(i64::MAX, 0)),
+            ("longer than a year", wire(i64::MAX, i32::MAX)),
+            ("longer than a year", wire(i64::MAX, i32::MIN)),
+        ];
+        for (row, value) in refused {
             let status = duration("t", value).expect_err(row);
             assert_eq!(status.code(), tonic::Code::InvalidArgument, "{row}");
+            assert_eq!(status.message(), format!("t: {row}"));
         }
     }
 }

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
+use tower::Service;
 
 use super::calls;
 use crate::observe::metrics;
@@ -87,22 +87,16 @@ impl Drop for Counted {
     }
 }
 
-/// Wraps a service in the count.
-#[derive(Clone)]
-pub(super) struct CountLayer;
-
-impl<S> Layer<S> for CountLayer {
-    type Service = Count<S>;
-
-    fn layer(&self, inner: S) -> Count<S> {
-        Count { inner }
-    }
-}
-
 /// A service whose calls are counted.
 #[derive(Clone)]
 pub(super) struct Count<S> {
     inner: S,
+}
+
+impl<S> Count<S> {
+    pub(super) fn new(inner: S) -> Count<S> {
+        Count { inner }
+    }
 }
 
 impl<S> Service<http::Request<Body>> for Count<S>

@@ -1,6 +1,6 @@
 //! Where an operator reads the host's figures: `GET /metrics`, and nothing else.
 //!
-//! Listens at a port that only this machine reaches, or at a socket made with the care of [`listen`](super::listen). There is no
+//! Listens at a port that only this machine reaches, or at a socket made with the care of `super::listen`. There is no
 //! password, and nothing worth one: counts, no name that a job chose. Promises: whoever connects can neither hold up a
 //! job nor use up the host: connections, their heads and their time are bounded, one request is answered on each.
 
@@ -96,6 +96,8 @@ impl MetricsListener {
 
     /// Answers whoever connects. Never ends by itself; connections end with it.
     pub(crate) async fn serve(self) {
+        // Before the first reader: a series that appears later looks like one that began late.
+        super::count::begin();
         match self {
             MetricsListener::Loopback(listener) => answer(TcpListenerStream::new(listener)).await,
             MetricsListener::Unix(listener, _) => answer(listen::accepted(listener)).await,

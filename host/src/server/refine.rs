@@ -27,13 +27,16 @@ fn refine(headers: &mut http::HeaderMap) {
     headers.insert("grpc-status", HeaderValue::from(i32::from(better)));
 }
 
-/// Every `Internal` of ours begins with these words; on the wire their space is coded.
+/// Every `Internal` of ours begins with these words; whatever does not is taken for the library's.
+pub(super) const OURS: &str = "internal error";
+
+/// On the wire their space is coded.
 fn is_ours(headers: &http::HeaderMap) -> bool {
     let text = headers
         .get("grpc-message")
         .and_then(|text| text.to_str().ok())
         .unwrap_or_default();
-    text.starts_with("internal error") || text.starts_with("internal%20error")
+    text.replacen("%20", " ", 1).starts_with(OURS)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(super) fn run(error: RunError) -> Status {
             RefusedJob::Steps(_) | RefusedJob::LogLevel { .. } | RefusedJob::Variable(_) => {
                 Code::InvalidArgument
             }
+            RefusedJob::TooMuchToHide(_) => Code::ResourceExhausted,
             RefusedJob::Directory { .. } => Code::FailedPrecondition,
             RefusedJob::Unlimited { .. } => Code::Unavailable,
             RefusedJob::Storage { source } => match source.kind() {
@@ -64,6 +65,8 @@ mod tests {
     use stephost_job::JobId;
 
     use super::*;
+    use crate::observe::panics::Incident;
+    use crate::server::refine;
 
     #[test]
     fn every_error_has_its_code() {
@@ -111,6 +114,24 @@ mod tests {
         assert_eq!(lookup(LookupError::Lost(id())).code(), Code::Internal);
         assert_eq!(lookup(LookupError::LogGone(id())).code(), Code::DataLoss);
         assert_eq!(follow(&FollowError::WriterLost).code(), Code::Internal);
+    }
+
+    #[test]
+    fn every_internal_is_known_to_be_ours() {
+        let id = || JobId::parse("7").unwrap();
+        let broken = Incident::of_this_unwinding().to_string();
+        let all = [
+            lookup(LookupError::Broken(broken.clone())),
+            lookup(LookupError::Lost(id())),
+            follow(&FollowError::Broken(broken)),
+            follow(&FollowError::WriterLost),
+            follow(&FollowError::Read(std::io::ErrorKind::NotFound.into())),
+        ];
+        for status in all {
+            assert_eq!(status.code(), Code::Internal, "{status:?}");
+            let text = status.message();
+            assert!(text.starts_with(refine::OURS), "{text}: would not stay so");
+        }
     }
 
     #[test]

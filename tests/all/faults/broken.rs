@@ -13,9 +13,7 @@ fn with_faulty_host(test: impl AsyncFnOnce(&Host, &Points, &dyn Fn() -> String))
     let points = Points::new();
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
-    let mut options = points.options();
-    let log_file = ["--log-file".into(), file.clone().into()];
-    options.arguments.extend(log_file);
+    let options = points.options().with_log(&file);
     block_on(async {
         let host = Host::start(options).await;
         let operator = || std::fs::read_to_string(&file).expect("there is a log");
@@ -125,6 +123,33 @@ fn r2_a_run_that_breaks_before_there_is_a_job_leaves_a_grave_and_nothing_else() 
             host.client().close(&id).await.unwrap();
             job().run().await.succeeds();
         }
+    });
+}
+
+#[test]
+fn r2_two_panics_that_meet_break_one_job_and_not_the_host() {
+    with_faulty_host(async |host, points, _| {
+        let bystander = host.script("echo ready; read _ < gate");
+        host.gate("gate");
+        let bystander = bystander.start().await;
+        bystander.wait_for("ready").await;
+        // The second one comes out of what clears up behind the first.
+        for second in ["log.end", "log.store"] {
+            let id = format!("broken-twice-{second}");
+            points.arm(second, "panic");
+            points.arm("run.registered", "panic");
+            let job = host.script("true").id(&id);
+            assert_eq!(job.refused().await.code(), Code::Internal, "{second}");
+            assert!(points.release("run.registered"), "{second}");
+            points.release(second);
+            let (code, incident) = refused(host.client().status(&id).await);
+            assert_eq!(code, Code::Internal, "{second}");
+            let followed = refused(host.client().follow(&id, 0).next().await);
+            assert_eq!(followed, (Code::Internal, incident), "{second}");
+            host.client().close(&id).await.unwrap();
+        }
+        host.open_gate("gate").await;
+        bystander.ended().await.succeeds();
     });
 }
 

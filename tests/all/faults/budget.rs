@@ -54,9 +54,7 @@ fn five_panics_end_a_host_when_its_jobs_have_ended_and_by_its_own_exit_code() {
     let points = Points::new();
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
-    let mut options = points.options_with_budget();
-    let log_file = ["--log-file".into(), file.clone().into()];
-    options.arguments.extend(log_file);
+    let options = points.options_with_budget().with_log(&file);
     block_on(async {
         let host = Host::start(options).await;
         let job = waiting(&host).await;

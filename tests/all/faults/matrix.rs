@@ -1,4 +1,5 @@
-//! Every point × panic, error, delay, cancel; and the same for every stage of every call in the descriptors.
+//! Every point × panic, error, delay, cancel; and the same for every stage of every call in the descriptors; each with our
+//! client, one of grpc-go and one of grpcio.
 //!
 //! A host is shared by many cases, one after the other; each breaks a job of its own, and beside them a job runs
 //! through all of them that nobody may harm. A case that does not reach its point fails, so the list of points cannot
@@ -8,16 +9,14 @@ use std::time::Duration;
 
 use stephost_tests::wire::RunRequest;
 use stephost_tests::{
-    Client, ClientError, Host, Kind, MARKER, PAYLOAD, Points, State, block_on, compiled_points,
-    program,
+    Client, ClientError, EXPORTING, Host, Kind, Language, MARKER, PAYLOAD, Points, State, block_on,
+    compiled_points, program,
 };
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::calls::{Of, call, is_about_a_job, methods};
+use super::calls::{Caller, Of, is_about_a_job, methods};
+use super::cases::{Action, Case, Life, Who, Work, cases};
 
-/// What every call passes, in this order. `call` and `begin` come before anybody knows which job it is about.
-const STAGES: [&str; 5] = ["call", "begin", "answer", "frame", "trailers"];
 /// Longest time of one case. A case takes milliseconds; a broken job, two seconds of grace at most.
 const CASE: Duration = Duration::from_secs(20);
 /// The fewest cases that deserve the name.
@@ -25,50 +24,6 @@ const CASES_MIN: usize = 500;
 /// What descriptors, threads and tasks of the host may vary by from moment to moment: idle supervisors, idle threads,
 /// connections. Far less than one for each case.
 const SLACK: usize = 24;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Panic,
-    Error,
-    Delay,
-    /// The caller goes away, or the job is cancelled, while the host is at the point.
-    Cancel,
-}
-
-/// The job of a case when the point is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    /// There is none: Run makes it, with a file to write or without.
-    New {
-        file: bool,
-    },
-    Running,
-    Finished,
-    /// The call is about no job.
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    /// A native step and a builtin.
-    Steps,
-    /// A builtin that runs a program.
-    Script,
-}
-
-/// Who reaches the point.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Who {
-    Call { method: String, life: Life },
-    Job(Work),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Case {
-    point: String,
-    action: Action,
-    who: Who,
-}
 
 /// Points in functions that a guest calls: their panic ends that guest's step and nothing else (design D2).
 const IN_THE_SANDBOX: [&str; 2] = ["guest.instantiated", "guest.log"];
@@ -86,89 +41,13 @@ const UNNAMED: [&str; 1] = ["run.received"];
 /// Points at which a job is gone already.
 const GONE: [&str; 1] = ["close.removed"];
 
-fn cases(points: &[(String, bool)]) -> Vec<Case> {
-    use Action::{Cancel, Delay, Error, Panic};
-    let mut cases = Vec::new();
-    let mut add = |point: &str, actions: &[Action], who: Who| {
-        cases.extend(actions.iter().map(|action| Case {
-            point: point.to_owned(),
-            action: *action,
-            who: who.clone(),
-        }));
-    };
-    for method in methods() {
-        let lives: &[Life] = match method.as_str() {
-            "Run" => &[
-                Life::New { file: false },
-                Life::New { file: true },
-                Life::Running,
-                Life::Finished,
-            ],
-            // A plain answer to nobody: the health service of this host has no such call.
-            "List" => continue,
-            method if is_about_a_job(method) => &[Life::Running, Life::Finished],
-            _ => &[Life::None],
-        };
-        for life in lives {
-            for stage in STAGES {
-                let endless =
-                    method == "Watch" || (method == "FollowLogs" && *life == Life::Running);
-                if stage == "trailers" && endless {
-                    continue;
-                }
-                let actions: &[Action] = match stage {
-                    "begin" => &[Panic, Error, Delay, Cancel],
-                    _ => &[Panic, Delay, Cancel],
-                };
-                let (method, life) = (method.clone(), *life);
-                add(
-                    &format!("rpc.{method}.{stage}"),
-                    actions,
-                    Who::Call { method, life },
-                );
-            }
-        }
-    }
-    for (point, fails) in points {
-        let actions: &[Action] = match fails {
-            true => &[Panic, Error, Delay, Cancel],
-            false => &[Panic, Delay, Cancel],
-        };
-        let (room, _) = point.split_once('.').expect("a point has a room");
-        let of_job = |method: &str| {
-            [Life::Running, Life::Finished].map(|life| Who::Call {
-                method: method.to_owned(),
-                life,
-            })
-        };
-        let new_job = [false, true].map(|file| Who::Call {
-            method: "Run".to_owned(),
-            life: Life::New { file },
-        });
-        let both = vec![Who::Job(Work::Steps), Who::Job(Work::Script)];
-        let who = match room {
-            "run" | "prepare" => new_job.to_vec(),
-            "follow" => of_job("FollowLogs").to_vec(),
-            "status" => of_job("Status").to_vec(),
-            "cancel" => of_job("Cancel").to_vec(),
-            "close" => of_job("Close").to_vec(),
-            "exec" | "guest" => vec![Who::Job(Work::Steps)],
-            "walk" if point == "walk.resolved" => vec![Who::Job(Work::Steps)],
-            "driver" | "walk" | "pool" | "link" | "pump" | "running" | "log" => both,
-            unknown => panic!("{unknown} is a new room: say here who reaches its points"),
-        };
-        for who in who {
-            add(point, actions, who);
-        }
-    }
-    cases
-}
-
 /// What the cases share.
 struct World<'a> {
     host: &'a Host,
     points: &'a Points,
-    channel: Channel,
+    /// Makes the calls of the cases.
+    caller: Caller,
+    /// Looks on.
     client: Client,
 }
 
@@ -198,7 +77,7 @@ impl World<'_> {
             &["Run"]
         };
         for method in methods {
-            let answer = call(&self.channel, method, of).await;
+            let answer = self.caller.call(method, of).await;
             answer.expect("nothing is armed");
         }
         let there = self.host.work().join(id);
@@ -260,7 +139,7 @@ impl World<'_> {
         match case.action {
             Action::Panic => {
                 self.points.arm(point, "panic");
-                let answer = call(&self.channel, method, &of).await;
+                let answer = self.caller.call(method, &of).await;
                 assert!(self.points.release(point), "nobody reached the point");
                 let status = answer.expect_err("a call that panicked has no answer");
                 let incident = incident(&status);
@@ -274,7 +153,7 @@ impl World<'_> {
             }
             Action::Error => {
                 self.points.arm(point, "error");
-                let answer = call(&self.channel, method, &of).await;
+                let answer = self.caller.call(method, &of).await;
                 assert!(self.points.release(point), "nobody reached the point");
                 let status = answer.expect_err("an error was injected");
                 let expected = match point {
@@ -288,7 +167,7 @@ impl World<'_> {
             }
             Action::Delay => {
                 self.points.arm(point, "delay");
-                let answer = call(&self.channel, method, &of).await;
+                let answer = self.caller.call(method, &of).await;
                 assert!(self.points.release(point), "nobody reached the point");
                 answer.expect("a delay is no fault");
                 match method {
@@ -303,12 +182,8 @@ impl World<'_> {
             }
             Action::Cancel => {
                 self.points.arm(point, "hold");
-                // Dropped as soon as the point is reached: the caller is gone.
-                tokio::select! {
-                    biased;
-                    () = self.points.fired(point) => {}
-                    answer = call(&self.channel, method, &of) => panic!("an answer past the point: {answer:?}"),
-                }
+                let reached = self.points.fired(point);
+                self.caller.give_up(method, &of, reached).await;
                 self.points.release(point);
                 // A call that was given up has happened or it has not; it has broken nothing.
                 match self.client.status(id).await {
@@ -342,7 +217,8 @@ impl World<'_> {
                 Action::Cancel => "hold",
             },
         );
-        call(&self.channel, "Run", &of)
+        self.caller
+            .call("Run", &of)
             .await
             .expect("the job is taken");
         if case.action == Action::Cancel {
@@ -353,7 +229,7 @@ impl World<'_> {
                 .expect("a job can be cancelled");
             self.points.release(point);
         }
-        let followed = call(&self.channel, "FollowLogs", &of).await;
+        let followed = self.caller.call("FollowLogs", &of).await;
         assert!(
             self.points.release(point) || case.action == Action::Cancel,
             "nobody reached the point"
@@ -396,7 +272,9 @@ impl World<'_> {
     /// Everything that the table of broken sessions says.
     async fn is_broken(&self, id: &str, incident: &str, of: &Of) {
         for method in ["Status", "FollowLogs"] {
-            let status = call(&self.channel, method, of)
+            let status = self
+                .caller
+                .call(method, of)
                 .await
                 .expect_err("it is broken");
             assert_eq!(
@@ -405,9 +283,7 @@ impl World<'_> {
                 "{method}"
             );
         }
-        let again = call(&self.channel, "Run", of)
-            .await
-            .expect_err("it is broken");
+        let again = self.caller.call("Run", of).await.expect_err("it is broken");
         assert_eq!(again.code(), Code::FailedPrecondition);
         let all = self
             .client
@@ -424,21 +300,17 @@ impl World<'_> {
         );
         assert_eq!(listed.message, incident);
         for method in ["Cancel", "Close", "Close"] {
-            let answer = call(&self.channel, method, of).await;
+            let answer = self.caller.call(method, of).await;
             answer.unwrap_or_else(|status| panic!("{method} of a broken job: {status:?}"));
         }
         self.is_unknown(id).await;
         // The id is free again.
         let next = self.request(id, "run: []", false);
-        let answer = call(
-            &self.channel,
-            "Run",
-            &Of {
-                run: next,
-                ends: true,
-            },
-        )
-        .await;
+        let next = Of {
+            run: next,
+            ends: true,
+        };
+        let answer = self.caller.call("Run", &next).await;
         answer.expect("the id is free");
     }
 
@@ -490,52 +362,21 @@ fn says_nothing(text: &str) {
     }
 }
 
-/// What a host holds at a moment.
-#[derive(Debug)]
-struct Held {
-    descriptors: usize,
-    threads: usize,
-    tasks: usize,
-    processes: usize,
-}
-
-async fn held(world: &World<'_>) -> Held {
-    let count = |what: &str| {
-        let dir = format!("/proc/{}/{what}", world.host.pid().as_raw_nonzero());
-        // The host hides its memory, and with it this list from ordinary users; then there is nothing to compare.
-        std::fs::read_dir(dir).map_or(0, Iterator::count)
-    };
-    world.points.arm("rpc.Check.call", "count");
-    let of = Of {
-        run: RunRequest::default(),
-        ends: true,
-    };
-    call(&world.channel, "Check", &of)
-        .await
-        .expect("the host answers");
-    world.points.release("rpc.Check.call");
-    Held {
-        descriptors: count("fd"),
-        threads: count("task"),
-        tasks: world.points.counted_tasks(),
-        processes: world.host.survivors().len(),
+/// Runs every third case, from the `first`, beside a job that nobody may harm. All of them with each client: what differs
+/// between libraries is nothing here, or [`World`] would say it.
+fn third_as_seen_by(language: Option<Language>, first: usize) {
+    if language.is_some_and(|language| language.prepared().is_none()) {
+        return;
     }
-}
-
-/// Runs every `of`th case, from the `first`, beside a job that nobody may harm.
-fn run_part(first: usize, of: usize) {
     block_on(async {
         let points = Points::new();
         let log = tempfile::NamedTempFile::new().expect("a file can be made");
-        let mut options = points.options();
-        let log_file = ["--log-file".into(), log.path().into()];
-        options.arguments.extend(log_file);
-        let host = Host::start(options).await;
-        host.file("native/func.yml", NATIVE);
+        let host = Host::start(points.options().with_log(log.path())).await;
+        host.file("native/func.yml", EXPORTING);
         let world = World {
             host: &host,
             points: &points,
-            channel: host.channel().await,
+            caller: Caller::connect(language, &host).await,
             client: host.new_client().await,
         };
         host.gate("gate");
@@ -555,9 +396,10 @@ fn run_part(first: usize, of: usize) {
                 Ok::<_, ClientError>(log)
             }
         });
-        let before = held(&world).await;
+        let over = host.channel().await;
+        let before = host.held(&points, &over).await;
         let all = cases(&compiled_points().await);
-        let part = all.iter().enumerate().skip(first).step_by(of);
+        let part = all.iter().enumerate().skip(first).step_by(3);
         let mut failed = Vec::new();
         for (number, case) in part {
             let id = format!("case-{number}");
@@ -602,13 +444,8 @@ fn run_part(first: usize, of: usize) {
         bystander.ended().await.succeeds();
         bystander.close().await;
         host.nothing_left().await;
-        let after = held(&world).await;
-        for (what, before, after) in [
-            ("descriptors", before.descriptors, after.descriptors),
-            ("threads", before.threads, after.threads),
-            ("tasks", before.tasks, after.tasks),
-            ("processes", before.processes, after.processes),
-        ] {
+        let after = host.held(&points, &over).await;
+        for ((what, before), (_, after)) in before.rows().into_iter().zip(after.rows()) {
             assert!(
                 after <= before + SLACK,
                 "{what}: {before} before, {after} after all cases"
@@ -618,35 +455,25 @@ fn run_part(first: usize, of: usize) {
     });
 }
 
-/// A native step that leaves an output and an export.
-const NATIVE: &str = r#"spec: {outputs: {said: {type: string}}}
----
-exec:
-  command:
-  - sh
-  - -c
-  - |
-    echo native
-    echo '{"name": "said", "value": "yes"}' > "$1"
-    echo '{"name": "A", "value": "b"}' > "$2"
-  - sh
-  - ${{ output_file }}
-  - ${{ export_file }}
-"#;
-
-#[test]
-fn r1_every_point_and_every_call_first_third() {
-    run_part(0, 3);
+macro_rules! thirds {
+    ($($name:ident: $language:expr, $first:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            third_as_seen_by($language, $first);
+        })*
+    };
 }
 
-#[test]
-fn r1_every_point_and_every_call_second_third() {
-    run_part(1, 3);
-}
-
-#[test]
-fn r1_every_point_and_every_call_last_third() {
-    run_part(2, 3);
+thirds! {
+    r1_every_point_and_every_call_first_third: None, 0;
+    r1_every_point_and_every_call_second_third: None, 1;
+    r1_every_point_and_every_call_last_third: None, 2;
+    r1_every_point_and_every_call_as_grpc_go_sees_it_first_third: Some(Language::Go), 0;
+    r1_every_point_and_every_call_as_grpc_go_sees_it_second_third: Some(Language::Go), 1;
+    r1_every_point_and_every_call_as_grpc_go_sees_it_last_third: Some(Language::Go), 2;
+    r1_every_point_and_every_call_as_grpcio_sees_it_first_third: Some(Language::Python), 0;
+    r1_every_point_and_every_call_as_grpcio_sees_it_second_third: Some(Language::Python), 1;
+    r1_every_point_and_every_call_as_grpcio_sees_it_last_third: Some(Language::Python), 2;
 }
 
 #[test]

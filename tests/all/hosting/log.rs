@@ -125,7 +125,7 @@ fn a_log_of_json_has_an_object_a_line_and_these_fields() {
     expect![[r#"
         a builtin is compiled: func.ref
         a builtin starts a program: process.pid process.program step.name
-        a builtin trapped: frames wasm.trap wasm.trap_kind
+        a builtin trapped: error.kind frames wasm.trap wasm.trap_kind
         a job ended: job.duration_s job.id job.result
         a native program ended: process.cgroup process.ended process.kept process.killed process.leaked process.left_by process.memory_kills process.peak_rss_kib process.signalled process.system_ms process.user_ms step.name
         a step ended: step.duration_s step.kind step.name step.result

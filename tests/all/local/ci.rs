@@ -113,7 +113,7 @@ async fn after_script_runs_after_an_interrupt_but_not_after_two() {
 
     place.file(
         ".gitlab-ci.yml",
-        "job:\n  script: [\"trap 'echo refused' TERM; echo ready; while :; do sleep 300 & wait; done\"]\n  \
+        "job:\n  script: [\"trap 'echo refused' TERM; echo ready; while :; do sleep 300 & wait || :; done\"]\n  \
          after_script: [echo $CI_JOB_STATUS]\n",
     );
     let mut started = place.start(&[".gitlab-ci.yml#job", "--grace", "1h"]);

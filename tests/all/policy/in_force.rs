@@ -232,10 +232,7 @@ step_test!(
 fn d20_the_audit_trail_names_the_rule_and_no_secret() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let log = dir.path().join("log");
-    let options = Options {
-        arguments: vec!["--log-file".into(), log.clone().into()],
-        ..Options::default()
-    };
+    let options = Options::default().with_log(&log);
     under_with(
         &one_rule("test/launch", "process = [\"true\"]"),
         options,

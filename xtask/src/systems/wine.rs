@@ -5,15 +5,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::WINDOWS;
 use crate::cargo::{cargo, ensure_target, target_dir};
+use crate::programs::{self, answers, run};
 
 const COMPILER: &str = "x86_64-w64-mingw32-gcc";
 const PACKAGES: [&str; 3] = ["gcc-mingw-w64-x86-64-win32", "wine", "wine64"];
-/// How long an installation, the making of a Windows and all tests may take, in seconds: past that they hang.
-const INSTALL_SECONDS: &str = "240";
+/// How long the making of a Windows and all tests may take, in seconds: past that they hang.
 const PREFIX_SECONDS: &str = "120";
 const TESTS_SECONDS: &str = "300";
 
@@ -85,10 +84,10 @@ pub(crate) fn environment(prefix: &Path) -> [(&'static str, PathBuf); 5] {
 pub(crate) fn prepare(prefix: &Path, install: bool) -> Result<(), String> {
     let missing = || -> Vec<&str> {
         let tools = [COMPILER, "wine"].into_iter();
-        tools.filter(|tool| !answers(tool)).collect()
+        tools.filter(|tool| !answers(tool, "--version")).collect()
     };
     if install && !missing().is_empty() {
-        install_packages()?;
+        programs::install(&PACKAGES)?;
     }
     let missing = missing();
     if !missing.is_empty() {
@@ -111,53 +110,7 @@ pub(crate) fn settle(prefix: &Path) -> Result<(), String> {
 
 /// Whether programs for Windows can be compiled here.
 pub(super) fn has_compiler() -> bool {
-    answers(COMPILER)
-}
-
-fn answers(tool: &str) -> bool {
-    let status = Command::new(tool)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|status| status.success())
-}
-
-/// Runs a program that may take so long; an error says what it was for.
-fn run(what: &str, seconds: &str, program: &[&str], env: &[(&str, &Path)]) -> Result<(), String> {
-    println!("$ {}", program.join(" "));
-    let status = Command::new("timeout")
-        .arg(seconds)
-        .args(program)
-        .envs(env.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{what} failed ({status})")),
-        Err(error) => Err(format!("{what} failed: {error}")),
-    }
-}
-
-fn install_packages() -> Result<(), String> {
-    // An ordinary user may be allowed to, without being asked for a password.
-    let user = Command::new("id").arg("-u").output();
-    let is_root = user.is_ok_and(|user| user.stdout.trim_ascii() == b"0");
-    let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
-    let apt = |what: &str, rest: &[&str]| {
-        let quiet = [("DEBIAN_FRONTEND", Path::new("noninteractive"))];
-        run(
-            what,
-            INSTALL_SECONDS,
-            &[sudo, &["apt-get"], rest].concat(),
-            &quiet,
-        )
-    };
-    apt("asking for packages", &["update"])?;
-    let install = ["install", "-y", "--no-install-recommends"];
-    apt("installing packages", &[&install[..], &PACKAGES].concat())
+    answers(COMPILER, "--version")
 }
 
 /// Makes a Windows, once.

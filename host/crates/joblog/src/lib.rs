@@ -29,6 +29,6 @@ pub use background::BackgroundId;
 pub use lines::JobLog;
 pub use mask::{MASK, Masker};
 pub use offset::{LogOffset, NegativeOffset};
-pub use secrets::Secrets;
+pub use secrets::{SECRETS_BYTES_MAX, Secrets};
 pub use stamp::{HEADER_BYTES, LINE_BYTES_MAX, Stamper, Stream};
 pub use unstamp::Unstamper;

@@ -5,11 +5,15 @@ use std::sync::{Arc, OnceLock};
 
 use crate::mask::{Index, Masker};
 
+/// Most bytes that one log should hide, all texts together: the index of more takes memory that a host has for all its
+/// jobs. Nobody's password is so long; who builds the set keeps to it ([`Secrets::bytes`]).
+pub const SECRETS_BYTES_MAX: usize = 1 << 20;
+
 /// A set of texts to hide. Cheap to clone; never changes, [`Secrets::with`] makes a larger one.
 ///
 /// An empty text hides nothing. Line breaks at the end of a text are not part of it: a shell drops them in
 /// `$(cat file)`, and a log keeps its lines. The search index is built when it is first needed and costs
-/// about 17 bytes for each byte of the set, which the size of a request bounds.
+/// about 17 bytes for each byte of the set, while it is built twice as many.
 #[derive(Clone, Default)]
 pub struct Secrets(Arc<Set>);
 
@@ -51,6 +55,11 @@ impl Secrets {
     /// Whether nothing is hidden.
     pub fn is_empty(&self) -> bool {
         self.0.texts.is_empty()
+    }
+
+    /// How long all of them are together.
+    pub fn bytes(&self) -> usize {
+        self.0.texts.iter().map(|text| text.len()).sum()
     }
 
     /// Returns `text` with everything hidden. For short texts that are complete, such as an error message.
@@ -109,6 +118,7 @@ mod tests {
             format!("{:?}", secrets(&["a", "", "b", "a", "a\n"])),
             "Secrets(2 texts)"
         );
+        assert_eq!(secrets(&["abc", "", "de", "abc", "abc\n"]).bytes(), 5);
     }
 
     #[test]

@@ -79,9 +79,11 @@ pub(crate) fn clean(parent: &Path) -> Cleaned {
     });
     for entry in named.take(ROOMS_MAX) {
         let path = entry.path();
-        if let Some((room, record)) = dead_room(&path)
-            && let Err(fault) = clean_room(room, &record, &mut cleaned)
-        {
+        let removed = match dead_room(&path) {
+            Some((room, record)) => clean_room(room, &record, &mut cleaned),
+            None => remove_unfinished(&path),
+        };
+        if let Err(fault) = removed {
             cleaned.faults.push(format!("{}: {fault}", path.display()));
         }
     }
@@ -132,6 +134,26 @@ fn dead_room(path: &Path) -> Option<(Place, Record)> {
     // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
     let is_dead = matches!(record.identity().lives(), Ok(false));
     (record.version == VERSION && has_its_name && is_dead).then_some((room, record))
+}
+
+/// Removes a room that holds nothing but a record that was never finished, or not even that: its host was killed while it
+/// made the room, or a janitor while he removed it. A host that makes it just now sees that it is gone, and makes another.
+fn remove_unfinished(path: &Path) -> std::io::Result<()> {
+    let Some(room) = Place::abandoned(path) else {
+        return Ok(());
+    };
+    for entry in path.read_dir()? {
+        if entry?.file_name() != RECORD {
+            return Ok(());
+        }
+        let record = room.read_own(RECORD, RECORD_BYTES_MAX);
+        let is_torn =
+            record.is_some_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_err());
+        if !is_torn {
+            return Ok(());
+        }
+    }
+    room.remove()
 }
 
 fn clean_room(room: Place, record: &Record, cleaned: &mut Cleaned) -> std::io::Result<()> {
@@ -286,6 +308,51 @@ mod tests {
             assert!(path.symlink_metadata().is_ok(), "{row}");
         }
         assert_eq!(elsewhere.path().read_dir().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_room_that_was_never_finished_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let room = |record: Option<&str>| {
+            let path = parent.path().join(format!("{PREFIX}{}", new_id()));
+            std::fs::create_dir(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+            if let Some(record) = record {
+                std::fs::write(path.join(RECORD), record).unwrap();
+            }
+            path
+        };
+        let unfinished = [room(None), room(Some("")), room(Some("{\"version\":1,"))];
+        let of_tomorrow = room(Some("{\"version\":\"two\"}"));
+        let just_made = room(None);
+        let lock = open_dir(&just_made).unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let cleaned = clean(parent.path());
+        assert_eq!((cleaned.hosts, cleaned.faults.len()), (0, 0), "{cleaned:?}");
+        for path in unfinished {
+            assert!(!path.exists(), "{}", path.display());
+        }
+        assert!(of_tomorrow.exists() && just_made.exists());
+    }
+
+    #[test]
+    fn hosts_that_make_their_rooms_beside_janitors_have_them() {
+        let parent = tempfile::tempdir().unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let janitor = scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    clean(parent.path());
+                }
+            });
+            for _ in 0..200 {
+                let room = Room::make(parent.path(), &new_id(), None).unwrap();
+                assert!(room.is_there());
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            janitor.join().unwrap();
+        });
+        assert_eq!(parent.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,10 +40,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes an empty one.
+    /// Makes an empty one, locked by us. A janitor may find it before it is, and remove it.
     pub(super) fn make(path: &Path) -> io::Result<Place> {
-        std::fs::create_dir(path)?;
-        Place::at(path)
+        std::fs::DirBuilder::new().mode(0o700).create(path)?;
+        let place = Place::at(path)?;
+        // Not left to the umask: what jobs keep here may be secrets.
+        std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+        flock(&place.dir, FlockOperation::LockExclusive)?;
+        Ok(place)
     }
 
     /// The one that is there, without its lock.
@@ -56,10 +60,6 @@ impl Place {
 
     /// Makes it its host's, who writes down `record`.
     pub(super) fn move_in(&self, record: &[u8]) -> io::Result<()> {
-        // Not left to the umask: what jobs keep here may be secrets.
-        std::fs::set_permissions(&self.path, Permissions::from_mode(0o700))?;
-        // A janitor that found it just now lets go at once: there is no record yet.
-        flock(&self.dir, FlockOperation::LockExclusive)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(&self.dir, RECORD, flags, Mode::RUSR | Mode::WUSR)?;
         File::from(file).write_all(record)

@@ -127,10 +127,7 @@ step_test!(a_builtin_reads_it_if_it_may_read_the_environment, |host| {
 fn what_is_no_trace_is_left_out_and_keeps_no_job_from_running() {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let file = dir.path().join("operator.log");
-    let options = Options {
-        arguments: vec!["--log-file".into(), file.clone().into()],
-        ..Options::default()
-    };
+    let options = Options::default().with_log(&file);
     with_host(options, async |host| {
         let hostile: [&[(&str, &str)]; 8] = [
             &[("traceparent", "")],
