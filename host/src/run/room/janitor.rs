@@ -325,8 +325,8 @@ mod tests {
         let unfinished = [room(None), room(Some("")), room(Some("{\"version\":1,"))];
         let of_tomorrow = room(Some("{\"version\":\"two\"}"));
         let just_made = room(None);
-        let lock = open_dir(&just_made).unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let lock = std::fs::File::open(&just_made).unwrap();
+        lock.lock().unwrap();
         let cleaned = clean(parent.path());
         assert_eq!((cleaned.hosts, cleaned.faults.len()), (0, 0), "{cleaned:?}");
         for path in unfinished {
