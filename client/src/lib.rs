@@ -15,12 +15,13 @@ mod status;
 use std::path::Path;
 use std::time::Duration;
 
+use stephost_proto::connect::connect;
 use stephost_proto::step_runner_client::StepRunnerClient;
 use stephost_proto::{
     CancelRequest, CloseRequest, Job, RunRequest, StatusRequest, Variable as WireVariable,
 };
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use error::failed;
 
@@ -123,7 +124,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the host that listens at `socket`.
+    /// Connects to the host that listens at `socket`; on Windows that is a named pipe.
     ///
     /// # Errors
     ///
@@ -133,10 +134,7 @@ impl Client {
             socket: socket.to_owned(),
             source,
         };
-        let channel = Endpoint::try_from(format!("unix://{}", socket.display()))
-            .map_err(refused)?
-            .max_frame_size(FRAME_BYTES_MAX)
-            .connect()
+        let channel = connect(socket, |endpoint| endpoint.max_frame_size(FRAME_BYTES_MAX))
             .await
             .map_err(refused)?;
         Ok(Client::over(channel))

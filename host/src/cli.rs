@@ -16,10 +16,13 @@ mod inspect;
 mod man;
 mod new;
 mod policy;
+#[cfg_attr(windows, path = "cli/proxy/windows.rs")]
 mod proxy;
 mod recover;
 mod run;
 mod serve;
+#[cfg_attr(windows, path = "cli/signals/windows.rs")]
+mod signals;
 mod version;
 mod visible;
 

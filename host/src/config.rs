@@ -9,6 +9,8 @@
 
 mod builtins;
 mod companion;
+#[cfg_attr(windows, path = "config/places/windows.rs")]
+mod places;
 mod policy;
 mod settings;
 
@@ -21,6 +23,9 @@ use base64::Engine as _;
 
 pub(crate) use builtins::{BuiltinsError, OwnBuiltin, builtins_in, component_file, own_builtins};
 pub(crate) use companion::{companion, read_regular};
+pub(crate) use places::default_socket;
+#[cfg(windows)]
+pub(crate) use places::own_user;
 pub(crate) use policy::{LoadedPolicy, PolicyFileError, policy, policy_file};
 pub(crate) use settings::{
     Background, Flags, MetricsAddress, Origin, Setting, Settings, duration, memory, processes,
@@ -55,14 +60,6 @@ pub(crate) fn temp_dir() -> PathBuf {
     std::path::absolute(&dir).unwrap_or(dir)
 }
 
-/// The socket that `serve` and `proxy` use when nobody names one: in a directory of ours, one per user.
-pub(crate) fn default_socket() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
-    temp_dir()
-        .join(format!("stephost-{user}"))
-        .join("steps.sock")
-}
-
 /// Tells the steps of this process where their host listens. The first call counts.
 pub(crate) fn announce_socket(path: &Path) {
     // A second server in one process does not exist; if it did, its steps would dial the first.
@@ -83,7 +80,7 @@ fn inherited() -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = std::env::vars_os()
         .map(|(name, value)| {
             (
-                name.to_string_lossy().into_owned(),
+                places::variable_name(&name),
                 value.to_string_lossy().into_owned(),
             )
         })

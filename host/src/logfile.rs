@@ -15,7 +15,6 @@ pub(crate) mod follow;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,8 +22,8 @@ use stephost_fault::point;
 use stephost_joblog::{BackgroundId, JobLog, LogOffset, SECRETS_BYTES_MAX, Secrets, Stream};
 use tokio::sync::watch;
 
-use crate::clock;
 use crate::observe::metrics;
+use crate::{clock, files};
 
 /// Longest stored log in bytes. Later output is dropped and counted.
 pub(crate) const LOG_BYTES_MAX: u64 = 1 << 30;
@@ -325,7 +324,7 @@ impl Writer {
         }
         let fits = self.bytes + (self.ready.len() as u64) <= room && !full();
         // Written at a place of our own counting: a failed write leaves bytes that the next one covers.
-        if fits && self.dropped == 0 && file.write_all_at(&self.ready, self.bytes).is_ok() {
+        if fits && self.dropped == 0 && files::write_all_at(file, &self.ready, self.bytes).is_ok() {
             self.bytes += self.ready.len() as u64;
         } else {
             self.dropped += self.ready.len() as u64;
@@ -352,7 +351,7 @@ impl Writer {
             clock::wall(),
             &mut notice,
         );
-        if file.write_all_at(&notice, self.bytes).is_ok() {
+        if files::write_all_at(file, &notice, self.bytes).is_ok() {
             self.bytes += notice.len() as u64;
             self.dropped = 0;
         }
@@ -361,6 +360,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use futures_util::StreamExt as _;
 
     use super::*;

@@ -1,15 +1,18 @@
 //! `stephost`: a step host for CI runners.
 //!
-//! A runner's Run call comes in over a unix socket (`server`), becomes a job (`jobs`), whose steps run
+//! A runner's Run call comes in over a socket (`server`), becomes a job (`jobs`), whose steps run
 //! (`run`: natively through `stephost_process`, in the sandbox through `stephost_sandbox`), whose log
 //! streams out (`logfile`). Modules use each other downwards only, in this order: cli, server, jobs, run,
 //! logfile; `cargo xtask tidy` checks it against docs/ARCHITECTURE.md.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(windows), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 mod cli;
 mod clock;
 mod config;
+#[cfg_attr(windows, path = "files/windows.rs")]
+mod files;
 mod jobs;
 mod logfile;
 mod observe;

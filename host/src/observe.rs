@@ -18,7 +18,6 @@ pub(crate) mod spans;
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -30,6 +29,8 @@ pub(crate) use budget::PanicBudget;
 pub(crate) use collector::Collector;
 pub(crate) use context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub(crate) use log::{LogFormat, LogLevel};
+
+use crate::files;
 
 /// Where the operator's log goes.
 #[derive(Debug, Clone, Copy)]
@@ -84,11 +85,9 @@ pub(crate) fn start(
             layers.push(log::layer(io::stderr, format, told));
         }
         Destination::File(path) => {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(path)?;
+            let mut options = OpenOptions::new();
+            options.create(true).append(true);
+            let file = files::for_us_alone(&mut options).open(path)?;
             layers.push(log::layer(Mutex::new(file), format, level.filter()));
         }
     }

@@ -9,6 +9,7 @@ mod calls;
 mod catch_panic;
 mod convert;
 mod count;
+#[cfg_attr(windows, path = "server/listen/windows.rs")]
 pub(crate) mod listen;
 pub(crate) mod metrics;
 mod refine;
@@ -27,11 +28,11 @@ use stephost_proto::{
     CancelRequest, CancelResponse, CloseRequest, CloseResponse, FollowLogsRequest,
     FollowLogsResponse, RunRequest, RunResponse, StatusRequest, StatusResponse,
 };
-use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status};
 use tower::layer::layer_fn;
 
+use self::listen::Listener;
 use crate::jobs::Jobs;
 use crate::observe;
 use crate::observe::metrics::Following;
@@ -202,7 +203,7 @@ pub(crate) enum Drain {
 ///
 /// When the connections cannot be served at all.
 pub(crate) async fn serve(
-    listener: UnixListener,
+    listener: Listener,
     jobs: Arc<Jobs>,
     mut drain: watch::Receiver<Drain>,
     patience: Duration,

@@ -1,4 +1,4 @@
-//! The wire: generated types and both sides of `proto.StepRunner`, and the codec they travel through.
+//! The wire: generated types and both sides of `proto.StepRunner`, the codec they travel through, and how a host is reached.
 //!
 //! Owns `step_runner.proto` and how its bytes are read. Promises: bytes that are no such message are
 //! `InvalidArgument`, never `Internal`; a field whose number we only assume can never break a call
@@ -9,6 +9,7 @@
 
 mod assumed;
 pub mod codec;
+pub mod connect;
 
 #[allow(
     clippy::allow_attributes_without_reason,

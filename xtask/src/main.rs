@@ -29,7 +29,7 @@ Usage: cargo xtask VERB
   demo    build the host, start it, and run jobs that show what it does
   test [--long] [--windows] [--install]
           everything that CI checks: formatting, tidiness, lints, tests, docs; with --long, the release archive too;
-          with --windows, only native steps on Windows, under Wine; with --install, installs what is missing for that (Debian)
+          with --windows, only what there is on Windows, under Wine; with --install, installs what is missing for that (Debian)
   clients [--install]
           what tests need to see the host as clients in Go and Python do, below target/clients; `test` does it too
   tidy    what no compiler checks: directions, headers, names, links

@@ -52,7 +52,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
         }
     } else {
         println!(
-            "SKIPPED: native steps on Windows; `cargo xtask test --windows` runs them under Wine"
+            "SKIPPED: native steps and the host on Windows; `cargo xtask test --windows` runs them under Wine"
         );
     }
     println!("everything is fine");

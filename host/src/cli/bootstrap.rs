@@ -3,14 +3,13 @@
 //! The copy appears whole or not at all, so that a second bootstrap may run beside a first, and a running
 //! host keeps its own file. What lies in `<program>.d` goes along (design D11). Nothing is printed.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 
 use super::exit::{self, Failure};
 use crate::config::companion;
+use crate::files;
 
 /// Directories below `<program>.d` that are copied, at most this deep.
 const DEPTH_MAX: usize = 8;
@@ -26,7 +25,7 @@ fn copy(file: &Path) -> anyhow::Result<()> {
     if file.is_dir() {
         anyhow::bail!("{} is a directory; name the file to write", file.display());
     }
-    copy_file(&own, file, 0o755)?;
+    copy_file(&own, file, true)?;
     let own_companion = companion(&own);
     if own_companion.is_dir() {
         copy_tree(&own_companion, &companion(file), 0)?;
@@ -34,7 +33,7 @@ fn copy(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn copy_file(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
+fn copy_file(from: &Path, to: &Path, executable: bool) -> anyhow::Result<()> {
     let failed = || format!("writing {}", to.display());
     let parent = to
         .parent()
@@ -43,9 +42,7 @@ fn copy_file(from: &Path, to: &Path, mode: u32) -> anyhow::Result<()> {
     let mut copy = tempfile::NamedTempFile::new_in(parent).with_context(failed)?;
     let mut source = std::fs::File::open(from).context("reading this program")?;
     std::io::copy(&mut source, copy.as_file_mut()).with_context(failed)?;
-    copy.as_file()
-        .set_permissions(Permissions::from_mode(mode))
-        .with_context(failed)?;
+    files::share(copy.as_file(), executable).with_context(failed)?;
     copy.persist(to).with_context(failed)?;
     Ok(())
 }
@@ -62,7 +59,7 @@ fn copy_tree(from: &Path, to: &Path, depth: usize) -> anyhow::Result<()> {
         if source.is_dir() {
             copy_tree(&source, &target, depth + 1)?;
         } else {
-            copy_file(&source, &target, 0o644)?;
+            copy_file(&source, &target, false)?;
         }
     }
     Ok(())

@@ -4,6 +4,9 @@
 //! operates the machine: flags, files below `/etc/stephost`, a socket from systemd. It tells systemd when it is ready,
 //! reloads, drains and lives. SIGHUP reads the policy again, for new jobs; one that cannot be used changes nothing.
 
+#[cfg_attr(not(target_os = "linux"), path = "daemon/absent_systemd.rs")]
+mod systemd;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,17 +14,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
-use listenfd::ListenFd;
-use sd_notify::NotifyState;
 use stephost_policy::{Amount, Policy};
-use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::systemd::{HandedOver, News};
 use super::exit::{self, Failure};
 use super::serve::{
     SocketFile, drain_when_worn_out, listening, not_listening, runtime, watch_signals,
 };
+use super::signals::{Asked, Listening};
 use super::{Answers, policy, print};
 use crate::clock;
 use crate::config::{self, Flags, PolicyFileError, Setting, Settings};
@@ -129,8 +130,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         .context("opening the log")
         .map_err(Failure::cannot_create)?;
     // It takes variables out of the environment: before there are other threads.
-    let handed_over = ListenFd::from_env().take_unix_listener(0);
-    let handed_over = handed_over
+    let handed_over = HandedOver::take()
         .context("taking the socket from systemd")
         .map_err(Failure::unavailable)?;
     let answers = Answers::All(super::tidy_up());
@@ -150,7 +150,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
 async fn serving(
     host: &str,
     settings: Settings,
-    handed_over: Option<std::os::unix::net::UnixListener>,
+    handed_over: Option<HandedOver>,
     answers: Answers,
 ) -> Result<u8, Failure> {
     let limits = settings.job_limits();
@@ -164,15 +164,23 @@ async fn serving(
         None => config::own_builtins(),
     };
     let own = own.map_err(Failure::config)?;
-    let (listener, _socket) = match handed_over {
+    let (listener, place, _socket) = match handed_over {
         // Its file is systemd's.
-        Some(listener) => (adopted(listener)?, None),
+        Some(handed_over) => {
+            let adopted = handed_over.adopt();
+            let (listener, place) = adopted
+                .context("using the socket from systemd")
+                .map_err(Failure::unavailable)?;
+            (listener, place, None)
+        }
         None => {
             let (listener, path) = listening(settings.socket.value.as_deref())?;
-            config::announce_socket(&path);
-            (listener, Some(SocketFile::new(path)))
+            (listener, Some(path.clone()), Some(SocketFile::new(path)))
         }
     };
+    if let Some(place) = &place {
+        config::announce_socket(place);
+    }
     let readers = match &settings.metrics_listen.value {
         Some(address) => Some(readers_of_metrics(address).await?),
         None => None,
@@ -192,7 +200,7 @@ async fn serving(
             .context("listening for SIGHUP")
             .map_err(Failure::internal)?,
         tokio::spawn(drain_when_worn_out(drain)),
-        tokio::spawn(live()),
+        tokio::spawn(systemd::live()),
     ];
     // Until the very end: a drain is worth looking at.
     let _metrics_socket = readers.map(|(readers, socket)| {
@@ -200,10 +208,8 @@ async fn serving(
         socket
     });
     let saying = tokio::spawn(say_when_draining(drain_heard.clone()));
-    let place = listener.local_addr().ok();
-    let place = place.as_ref().and_then(|address| address.as_pathname());
-    tracing::info!(socket = ?place.unwrap_or(Path::new("unnamed")), "listening");
-    tell(&[NotifyState::Ready]);
+    tracing::info!(socket = ?place.as_deref().unwrap_or(Path::new("unnamed")), "listening");
+    systemd::tell(News::Ready);
     let drain_timeout = settings.drain_timeout.value;
     let served = server::serve(listener, jobs, drain_heard.clone(), drain_timeout).await;
     if *drain_heard.borrow() == Drain::No {
@@ -251,32 +257,15 @@ fn read_policy(file: Option<&Path>) -> Result<Policy, PolicyFileError> {
     Ok(loaded.policy)
 }
 
-fn adopted(listener: std::os::unix::net::UnixListener) -> Result<UnixListener, Failure> {
-    if let Ok(address) = listener.local_addr()
-        && let Some(path) = address.as_pathname()
-    {
-        config::announce_socket(path);
-    }
-    listener
-        .set_nonblocking(true)
-        .and_then(|()| UnixListener::from_std(listener))
-        .context("using the socket from systemd")
-        .map_err(Failure::unavailable)
-}
-
 /// Reads the policy again at every SIGHUP.
 fn reload_on_hangup(
     file: Option<PathBuf>,
     jobs: Arc<Jobs>,
 ) -> std::io::Result<tokio::task::JoinHandle<()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut hangup = Listening::to(Asked::Hangup)?;
     Ok(tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match NotifyState::monotonic_usec_now() {
-                // In one message, or systemd waits for the other half.
-                Ok(now) => tell(&[NotifyState::Reloading, now]),
-                Err(_) => tell(&[NotifyState::Reloading]),
-            }
+        while hangup.heard().await.is_some() {
+            systemd::tell(News::Reloading);
             let file = file.clone();
             let read = tokio::task::spawn_blocking(move || read_policy(file.as_deref()));
             match read.await {
@@ -299,7 +288,7 @@ fn reload_on_hangup(
                     tracing::error!("the policy stays as it was");
                 }
             }
-            tell(&[NotifyState::Ready]);
+            systemd::tell(News::Ready);
         }
     }))
 }
@@ -307,25 +296,8 @@ fn reload_on_hangup(
 async fn say_when_draining(mut drain: watch::Receiver<Drain>) {
     if drain.wait_for(|drain| *drain != Drain::No).await.is_ok() {
         tracing::info!("draining: no new jobs");
-        tell(&[NotifyState::Stopping]);
+        systemd::tell(News::Stopping);
     }
-}
-
-/// Tells systemd's watchdog, if there is one, that the host still runs its tasks.
-async fn live() {
-    let Some(patience) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let mut tick = tokio::time::interval(patience / 2);
-    loop {
-        tick.tick().await;
-        tell(&[NotifyState::Watchdog]);
-    }
-}
-
-/// Tells systemd, if it listens; that it does not changes nothing.
-fn tell(states: &[NotifyState<'_>]) {
-    let _ = sd_notify::notify(states);
 }
 
 /// Does what the command says.

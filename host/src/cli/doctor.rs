@@ -5,6 +5,7 @@
 //! runner would send it. Changes nothing that outlives it.
 
 mod job;
+#[cfg_attr(not(target_os = "linux"), path = "doctor/other_machine.rs")]
 mod machine;
 mod program;
 
@@ -114,7 +115,7 @@ async fn checks() -> Vec<Check> {
         program::socket(),
         program::policy(&policy),
         program::own_builtins(&own),
-        program::containment(has_cgroup),
+        machine::containment(has_cgroup),
     ]);
     let in_force = policy.ok().zip(own.ok());
     let a_host_starts = in_force.is_some();

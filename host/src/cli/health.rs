@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use tonic::transport::{Channel, Endpoint};
+use stephost_proto::connect::connect;
+use tonic::transport::Channel;
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -50,8 +51,7 @@ async fn ask(socket: &Path) -> anyhow::Result<i32> {
 
 /// Connects to a host.
 pub(super) async fn channel(socket: &Path) -> anyhow::Result<Channel> {
-    let address = format!("unix://{}", socket.display());
-    let connected = Endpoint::try_from(address)?.connect().await;
+    let connected = connect(socket, |endpoint| endpoint).await;
     // Each layer of the transport repeats what the system said.
     connected.map_err(|error| {
         let error = anyhow::Error::from(error);

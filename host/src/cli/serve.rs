@@ -4,40 +4,35 @@
 //! before it, because to a runner that means that the job has succeeded (design D13). With a command, the
 //! host lives as long as the command does, and ends with its exit code.
 
+#[cfg_attr(windows, path = "serve/absent_command.rs")]
+mod command;
+
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
 use stephost_process::JobLimits;
-use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::{self, Failure};
+use super::signals::{Asked, Listening};
 use super::{Answers, ServeArguments, policy};
 use crate::config;
 use crate::observe::{self, Destination, OperatorLog, budget};
 use crate::run::{Functions, room};
-use crate::server::listen::ListenError;
+use crate::server::listen::{ListenError, Listener};
 use crate::server::{self, Drain, listen};
 
-/// Time between the polite signal and the kill for the command (contract 2.4).
-const COMMAND_GRACE: Duration = Duration::from_secs(5);
 /// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
 /// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
 const STACK_BYTES: usize = 16 << 20;
-/// How long the command's first byte may be looked for before signals are looked at again.
-const ROUND: Duration = Duration::from_millis(200);
 
 /// Serves until a signal, or until the command has ended.
 pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
+    if !arguments.command.is_empty() {
+        command::check()?;
+    }
     let log = OperatorLog {
         to: match &arguments.log_file {
             Some(file) => Destination::File(file),
@@ -72,19 +67,16 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 }
 
 /// Listens at this socket, or at the usual one.
-pub(super) fn listening(socket: Option<&Path>) -> Result<(UnixListener, PathBuf), Failure> {
+pub(super) fn listening(socket: Option<&Path>) -> Result<(Listener, PathBuf), Failure> {
     listen::listen(socket).map_err(not_listening)
 }
 
 /// How the program ends that has no socket.
 pub(super) fn not_listening(error: ListenError) -> Failure {
-    match error {
-        ListenError::Io { .. } => Failure::cannot_create(error),
-        ListenError::TooLong(..)
-        | ListenError::NotASocket(..)
-        | ListenError::Foreign(..)
-        | ListenError::InUse(..)
-        | ListenError::OpenDirectory(..) => Failure::usage(error),
+    if error.is_about_the_place() {
+        Failure::usage(error)
+    } else {
+        Failure::cannot_create(error)
     }
 }
 
@@ -120,7 +112,7 @@ async fn serving(arguments: ServeArguments, answers: Answers) -> Result<u8, Fail
     let command = async {
         let code = match arguments.command.split_first() {
             None => None,
-            Some((program, rest)) => Some(run_command(program, rest, drain_heard).await),
+            Some((program, rest)) => Some(command::run(program, rest, drain_heard).await),
         };
         match code {
             None => std::future::pending().await,
@@ -167,8 +159,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It is ours; that somebody removed it first is as good.
-        let _ = std::fs::remove_file(&self.0);
+        listen::leave(&self.0);
     }
 }
 
@@ -176,13 +167,13 @@ impl Drop for SocketFile {
 pub(super) fn watch_signals(
     drain: watch::Sender<Drain>,
 ) -> std::io::Result<tokio::task::JoinHandle<()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = Listening::to(Asked::Terminate)?;
+    let mut interrupt = Listening::to(Asked::Interrupt)?;
     Ok(tokio::spawn(async move {
         loop {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = terminate.heard() => {}
+                _ = interrupt.heard() => {}
             }
             drain.send_modify(|drain| match drain {
                 Drain::Patient | Drain::Now => *drain = Drain::Now,
@@ -210,96 +201,4 @@ pub(super) async fn drain_when_worn_out(drain: watch::Sender<Drain>) {
         }
         first
     });
-}
-
-/// Whether somebody has asked for the end. A host that is worn out goes on for its command, which nobody asked to end.
-fn is_asked_to_end(drain: Drain) -> bool {
-    match drain {
-        Drain::No | Drain::WornOut => false,
-        Drain::Patient | Drain::Now => true,
-    }
-}
-
-/// Runs the command once stdin has a first byte for it; 0 if stdin ends before.
-async fn run_command(
-    program: &std::ffi::OsStr,
-    arguments: &[std::ffi::OsString],
-    mut drain: watch::Receiver<Drain>,
-) -> Result<u8, Failure> {
-    let input = tokio::task::spawn_blocking({
-        let drain = drain.clone();
-        move || has_input(&drain)
-    });
-    if !input.await.unwrap_or(false) {
-        return Ok(exit::FINE);
-    }
-    let mut command = std::process::Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(config::host_environment())
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .process_group(0);
-    let mut command = tokio::process::Command::from(command);
-    let mut child = stephost_process::start_other(|| command.spawn(), tokio::process::Child::id)
-        .with_context(|| format!("starting {}", program.display()))
-        .map_err(Failure::unavailable)?;
-    let group = child
-        .id()
-        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let status = tokio::select! {
-        status = child.wait() => status,
-        _ = drain.wait_for(|drain| is_asked_to_end(*drain)) => {
-            // The leader is not reaped yet, so the group is still its own.
-            signal_group(group, Signal::TERM);
-            match tokio::time::timeout(COMMAND_GRACE, child.wait()).await {
-                Ok(status) => status,
-                Err(_) => {
-                    signal_group(group, Signal::KILL);
-                    child.wait().await
-                }
-            }
-        }
-    };
-    let status = status
-        .context("waiting for the command")
-        .map_err(Failure::internal)?;
-    Ok(code(status))
-}
-
-fn signal_group(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        // A group that is gone needs no signal.
-        let _ = kill_process_group(group, signal);
-    }
-}
-
-/// The exit code of a command as a shell would give it.
-fn code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(exit::INTERNAL)
-}
-
-/// Waits until stdin has a byte, without taking it. False when it ends before, or a drain begins.
-fn has_input(drain: &watch::Receiver<Drain>) -> bool {
-    let stdin = std::io::stdin();
-    let timeout = rustix::time::Timespec {
-        tv_sec: 0,
-        tv_nsec: ROUND.as_nanos() as i64,
-    };
-    while !is_asked_to_end(*drain.borrow()) {
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            // Readable with nothing to read is the end; so is a descriptor that cannot say, like /dev/null.
-            Ok(_) => return rustix::io::ioctl_fionread(stdin.as_fd()).is_ok_and(|bytes| bytes > 0),
-            Err(_) => return false,
-        }
-    }
-    false
 }

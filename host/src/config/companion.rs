@@ -2,17 +2,10 @@
 //!
 //! It is found through the program itself, so that nothing in the surroundings of a job can point elsewhere.
 
-use std::ffi::OsStr;
-use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
-/// What the kernel appends to the path of a program whose file was replaced.
-const DELETED: &[u8] = b" (deleted)";
+use crate::files;
 
 /// `<program>.d`: what belongs to a program and is copied along with it.
 pub(crate) fn companion(program: &Path) -> PathBuf {
@@ -26,14 +19,11 @@ pub(crate) fn companion(program: &Path) -> PathBuf {
 pub(super) fn own_program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     let replaced = !is_there(&path)?;
-    Ok(if replaced { without_mark(path) } else { path })
-}
-
-fn without_mark(path: PathBuf) -> PathBuf {
-    match path.as_os_str().as_bytes().strip_suffix(DELETED) {
-        Some(original) => PathBuf::from(OsStr::from_bytes(original)),
-        None => path,
-    }
+    Ok(if replaced {
+        files::without_mark(path)
+    } else {
+        path
+    })
 }
 
 /// The path of `name` in the companion of `program`, if it is there.
@@ -62,12 +52,7 @@ fn is_there(path: &Path) -> io::Result<bool> {
 
 /// Reads a regular file, one byte beyond `bytes_max` at most: whoever uses it says that it is too long.
 pub(crate) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let flags = OFlags::NONBLOCK.bits();
-    let file = OpenOptions::new()
-        .read(true)
-        // A FIFO must not hold up the host before it is found to be none of ours.
-        .custom_flags(i32::from_ne_bytes(flags.to_ne_bytes()))
-        .open(path)?;
+    let file = files::open_named(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
@@ -75,22 +60,4 @@ pub(crate) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>>
     let mut bytes = Vec::new();
     file.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_was_replaced_keeps_its_directory() {
-        let marked = PathBuf::from("/opt/stephost (deleted)");
-        assert_eq!(
-            companion(&without_mark(marked)),
-            Path::new("/opt/stephost.d")
-        );
-        assert_eq!(
-            without_mark(PathBuf::from("/opt/stephost")),
-            Path::new("/opt/stephost")
-        );
-    }
 }

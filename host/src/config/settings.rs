@@ -1,7 +1,7 @@
 //! Settings of the operator's own daemon, `stephost serve`: defaults, then files, then flags; the last word counts.
 //!
 //! Files are `/etc/stephost/config.toml` and `/etc/stephost/conf.d/*.toml` in the order of their names, or the one that
-//! a flag names, alone. A key that nobody knows keeps the daemon from starting: somebody meant something by it. Every
+//! a flag names, alone; on Windows the directory is `%ProgramData%\\stephost`. A key that nobody knows keeps the daemon from starting: somebody meant something by it. Every
 //! value remembers where it came from. Under `stephost steps` nothing of this is read (design D11).
 
 mod value;
@@ -17,12 +17,10 @@ use stephost_process::JobLimits;
 use toml::Spanned;
 
 use super::companion::read_regular;
+use super::places::settings_dir;
 use crate::observe::{Collector, LogFormat, LogLevel, PanicBudget};
 
 pub(crate) use value::{Background, MetricsAddress, duration, memory, processes, word_of};
-
-/// Where the files are unless a flag names one.
-const DIRECTORY: &str = "/etc/stephost";
 
 /// Longest file that is read, in bytes.
 const FILE_BYTES_MAX: usize = 256 * 1024;
@@ -160,7 +158,7 @@ struct File {
 pub(crate) fn settings(flags: Flags) -> Result<Settings, SettingsError> {
     let files = match &flags.config {
         Some(file) => vec![file.clone()],
-        None => files_in(Path::new(DIRECTORY))?,
+        None => files_in(&settings_dir())?,
     };
     let mut settings = Settings::default();
     for file in files {

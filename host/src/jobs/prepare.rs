@@ -4,7 +4,6 @@
 //! the job runs here. Called by the registry between reservation and start.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use tokio::sync::watch;
 
 use super::Hosting;
 use crate::config;
+use crate::files;
 use crate::logfile::{self, LogReader, LogWriter, TooMuchToHide};
 use crate::observe::{TRACEPARENT, TRACESTATE, TraceContext, panics, spans};
 use crate::run::workspace::Workspace;
@@ -316,11 +316,7 @@ fn work_dir(wanted: Option<&Path>) -> Result<PathBuf, RefusedJob> {
     let own = std::env::current_dir().map_err(failed)?;
     let Some(wanted) = wanted else { return Ok(own) };
     let dir = own.join(wanted);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&dir)
-        .map_err(failed)?;
+    files::make_private_dirs(&dir).map_err(failed)?;
     Ok(dir)
 }
 

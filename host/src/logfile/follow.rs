@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream as FutureStream};
-use rustix::buffer::spare_capacity;
 use stephost_joblog::LogOffset;
 
 use super::{End, LogReader};
+use crate::files;
 
 /// Most bytes of one piece. Well under the 4 MiB that clients accept, large enough to be fast.
 pub(crate) const PIECE_BYTES_MAX: usize = 128 * 1024;
@@ -98,8 +98,8 @@ impl Reader {
         while piece.len() < len {
             let from = self.offset + piece.len() as u64;
             // The page cache holds what was just written, so this does not wait for a disk in practice.
-            let read = rustix::io::pread(&self.log.file, spare_capacity(&mut piece), from)
-                .map_err(|error| FollowError::Read(error.into()))?;
+            let read =
+                files::read_at(&self.log.file, &mut piece, from).map_err(FollowError::Read)?;
             if read == 0 {
                 return Err(FollowError::Read(ErrorKind::UnexpectedEof.into()));
             }

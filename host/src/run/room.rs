@@ -13,29 +13,26 @@
 
 pub(crate) mod janitor;
 pub(crate) mod journal;
+#[cfg_attr(windows, path = "room/windows/place.rs")]
+mod place;
 
-use std::fs::Permissions;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cap_std::fs::Dir;
-use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat,
-};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use stephost_process::{CgroupId, Identity};
 
-use super::workspace::removal;
-use journal::Journal;
+use self::journal::Journal;
+use self::place::Place;
 
 /// How the directories of hosts are called. Only says where to look; what counts is lock and record.
 const PREFIX: &str = "stephost-host-";
 /// The record, in the room.
 const RECORD: &str = "host.json";
+/// Largest record that is read.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// How often a room is made again that a janitor took away.
 const TRIES_MAX: usize = 16;
 /// The only form of a record so far.
@@ -99,9 +96,7 @@ pub(crate) fn cgroup_name(id: &str) -> String {
 /// The room of a host that lives. Dropping it removes it with everything in it.
 #[derive(Debug)]
 pub(crate) struct Room {
-    path: PathBuf,
-    /// Holds the lock.
-    dir: OwnedFd,
+    place: Arc<Place>,
     cgroup: Option<PathBuf>,
     closed: AtomicBool,
 }
@@ -128,43 +123,30 @@ impl Room {
         };
         let path = parent.join(format!("{PREFIX}{id}"));
         let mut tries = 0..TRIES_MAX;
-        loop {
-            let made = Room::locked(&path, cgroup);
+        let place = loop {
+            let made = Place::make(&path);
             // A janitor that found it before it had its lock has taken it away.
             let taken = match &made {
-                Ok(room) => !room.is_there(),
+                Ok(place) => !place.is_there(),
                 Err(error) => error.kind() == io::ErrorKind::NotFound && parent.is_dir(),
             };
-            if taken && tries.next().is_some() {
-                continue;
+            if !taken || tries.next().is_none() {
+                break made?;
             }
-            let room = made?;
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let file = openat(&room.dir, RECORD, flags, Mode::RUSR | Mode::WUSR)?;
-            std::fs::File::from(file).write_all(&serde_json::to_vec(&record)?)?;
-            return Ok(room);
-        }
-    }
-
-    /// A room with nothing in it. Whoever has the lock of one that is there keeps it.
-    fn locked(path: &Path, cgroup: Option<&CgroupId>) -> io::Result<Room> {
-        std::fs::DirBuilder::new().mode(0o700).create(path)?;
+        };
         // From here on its drop removes it.
         let room = Room {
-            dir: open_dir(path)?,
-            path: path.to_owned(),
+            place: Arc::new(place),
             cgroup: cgroup.map(|cgroup| cgroup.path.clone()),
             closed: AtomicBool::new(false),
         };
-        // Not left to the umask: what jobs keep here may be secrets.
-        std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
-        flock(&room.dir, FlockOperation::LockExclusive)?;
+        room.place.move_in(&serde_json::to_vec(&record)?)?;
         Ok(room)
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// A journal of the host's jobs in it.
@@ -173,16 +155,12 @@ impl Room {
     ///
     /// When there can be none.
     pub(crate) fn journal(&self) -> io::Result<Journal> {
-        Journal::create(self.dir.try_clone()?)
+        Journal::create(&self.place)
     }
 
     /// Whether it is still where it was: whoever tidies TMPDIR up may have taken it away.
     pub(crate) fn is_there(&self) -> bool {
-        let own = rustix::fs::fstat(&self.dir);
-        let there = std::fs::symlink_metadata(&self.path);
-        own.is_ok_and(|own| {
-            there.is_ok_and(|there| (there.dev(), there.ino()) == (own.st_dev, own.st_ino))
-        })
+        self.place.is_there()
     }
 
     /// Removes it with everything in it. One whose cgroup could not be removed stays: by its record the next janitor finds that.
@@ -191,7 +169,7 @@ impl Room {
         if self.closed.swap(true, Ordering::Relaxed) || has_inhabitants {
             return;
         }
-        if let Err(error) = remove(&self.dir, &self.path)
+        if let Err(error) = self.place.remove()
             && self.is_there()
         {
             tracing::warn!(%error, "the host's directory could not be removed");
@@ -205,69 +183,10 @@ impl Drop for Room {
     }
 }
 
-/// Removes a room with everything in it. The lock is ours, and goes last.
-fn remove(dir: &OwnedFd, path: &Path) -> io::Result<()> {
-    empty(dir)?;
-    journal::remove(dir)?;
-    // Last, so that what could not be removed is found again.
-    match unlinkat(dir, RECORD, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // Whatever has its name by now: only an empty directory goes.
-    Ok(unlinkat(CWD, path, AtFlags::REMOVEDIR)?)
-}
-
-/// Removes what is in a room, but for record and journal.
-fn empty(dir: &OwnedFd) -> io::Result<()> {
-    let room = Dir::from_std_file(std::fs::File::from(dir.try_clone()?));
-    for entry in room.entries()? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let is_dir = entry.file_type()?.is_dir();
-        if name == RECORD || (name == journal::NAME && !is_dir) {
-            continue;
-        }
-        if is_dir {
-            // A handle that only names it: a step may have taken all permissions away.
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let inner = openat(&room, &name, flags, Mode::empty())?;
-            removal::empty(&Dir::from_std_file(std::fs::File::from(inner)))?;
-            room.remove_dir(&name)?;
-        } else {
-            room.remove_file(&name)?;
-        }
-    }
-    Ok(())
-}
-
-/// A file of a host in its room, of which `bytes_max` bytes at most are read, the last ones. Only what `user` wrote there and nobody else could.
-fn read_own(dir: &OwnedFd, name: &str, user: u32, bytes_max: u64) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(dir, name, flags, Mode::empty()).ok()?;
-    let stat = fstat(&file).ok()?;
-    let is_ours = stat.st_uid == user
-        && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-        && stat.st_mode & 0o022 == 0;
-    if !is_ours {
-        return None;
-    }
-    let bytes = u64::try_from(stat.st_size).ok()?;
-    let mut file = std::fs::File::from(file);
-    file.seek(SeekFrom::Start(bytes.saturating_sub(bytes_max)))
-        .ok()?;
-    let mut text = Vec::new();
-    file.take(bytes_max).read_to_end(&mut text).ok()?;
-    Some(text)
-}
-
-fn open_dir(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(CWD.as_fd(), path, flags, Mode::empty())?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]

@@ -7,15 +7,17 @@
 //! What a step may have replaced is only opened through [`WorkFile::read`] and
 //! [`read_replaceable`].
 
+#[cfg_attr(windows, path = "workspace/windows/directory.rs")]
+mod directory;
+#[cfg(unix)]
 pub(super) mod removal;
 
-use std::fs::Permissions;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use self::directory::{Directory, Purpose};
+use crate::files;
 
 /// Largest output, export or definition file in bytes (design D9).
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -43,49 +45,6 @@ pub(crate) struct Workspace {
     parent: PathBuf,
     /// The directory, or why there is none, once somebody needed it.
     made: OnceLock<io::Result<Directory>>,
-}
-
-/// A directory that exists. Removed with everything that is in it when dropped, also when the job is lost.
-#[derive(Debug)]
-struct Directory {
-    dir: Dir,
-    path: PathBuf,
-}
-
-impl Directory {
-    fn create(parent: &Path) -> io::Result<Directory> {
-        let path = tempfile::Builder::new()
-            .prefix("stephost-job-")
-            // Not left to the umask: the files inside may be secrets.
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(parent)?
-            .keep();
-        let dir = Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
-        Ok(Directory { dir, path })
-    }
-
-    fn create_file(&self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-        let mut file = self.dir.open_with(
-            name,
-            OpenOptions::new().write(true).create_new(true).mode(mode),
-        )?;
-        file.write_all(content)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // Steps seldom leave anything.
-        if std::fs::remove_dir(&self.path).is_ok() {
-            return;
-        }
-        let emptied = removal::empty(&self.dir);
-        // A step may have moved the directory; what was in it is gone in any case.
-        let removed = std::fs::remove_dir(&self.path);
-        if let Err(error) = emptied.and(removed) {
-            tracing::warn!(%error, "a job's workspace could not be removed");
-        }
-    }
 }
 
 /// Longest part of a suggested name that a file keeps.
@@ -129,8 +88,8 @@ impl Workspace {
     pub(crate) fn keep(&self, content: &[u8]) -> io::Result<PathBuf> {
         let directory = self.directory()?;
         let name = random();
-        directory.create_file(&name, 0o600, content)?;
-        Ok(directory.path.join(name))
+        directory.create_file(&name, Purpose::Data, content)?;
+        Ok(directory.path().join(name))
     }
 
     /// A file that lives as long as the returned value.
@@ -160,10 +119,10 @@ impl Workspace {
         // Made first, so that half a file is removed too.
         let file = ProgramFile {
             workspace: Weak::clone(workspace),
-            path: directory.path.join(&name),
+            path: directory.path().join(&name),
             name,
         };
-        directory.create_file(&file.name, 0o700, content)?;
+        directory.create_file(&file.name, Purpose::Program, content)?;
         Ok(file)
     }
 
@@ -175,7 +134,7 @@ impl Workspace {
     /// Removes a file that may be gone. Whatever is left goes with the workspace.
     fn forget(&self, name: &str) {
         if let Some(Ok(directory)) = self.made.get() {
-            let _ = directory.dir.remove_file(name);
+            directory.remove_file(name);
         }
     }
 }
@@ -221,11 +180,12 @@ impl WorkFile {
     pub(crate) fn path(&self) -> io::Result<PathBuf> {
         let made = self.name.get_or_init(|| {
             let name = random();
-            self.workspace.directory()?.create_file(&name, 0o600, &[])?;
+            let directory = self.workspace.directory()?;
+            directory.create_file(&name, Purpose::Data, &[])?;
             Ok(name)
         });
         match made {
-            Ok(name) => Ok(self.workspace.directory()?.path.join(name)),
+            Ok(name) => Ok(self.workspace.directory()?.path().join(name)),
             Err(error) => Err(io::Error::from(error.kind())),
         }
     }
@@ -252,7 +212,7 @@ impl WorkFile {
             None => Ok(Vec::new()),
             Some(Ok(name)) => {
                 let directory = self.workspace.directory().map_err(FileError::Io)?;
-                read_regular(&directory.dir, Path::new(name))
+                regular_content(directory.open_replaceable(name))
             }
             Some(Err(error)) => Err(FileError::Io(error.kind().into())),
         }
@@ -267,15 +227,6 @@ impl Drop for WorkFile {
     }
 }
 
-/// Reads a file in a workspace that a step may have replaced.
-fn read_regular(dir: &Dir, name: &Path) -> Result<Vec<u8>, FileError> {
-    let opened = dir.open_with(
-        name,
-        OpenOptions::new().read(true).custom_flags(open_flags()),
-    );
-    regular_content(opened.map(cap_std::fs::File::into_std))
-}
-
 /// Reads a file anywhere that somebody else may have replaced: without following a link in its last part,
 /// without waiting for a FIFO, and no more than [`FILE_BYTES_MAX`].
 ///
@@ -283,18 +234,7 @@ fn read_regular(dir: &Dir, name: &Path) -> Result<Vec<u8>, FileError> {
 ///
 /// [`FileError`].
 pub(crate) fn read_replaceable(path: &Path) -> Result<Vec<u8>, FileError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    regular_content(
-        std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(open_flags())
-            .open(path),
-    )
-}
-
-fn open_flags() -> i32 {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    i32::try_from(flags.bits()).expect("open flags fit the type that open takes")
+    regular_content(files::open_replaceable(path))
 }
 
 /// The shared second half: what was opened must be regular and small enough.
@@ -302,13 +242,7 @@ fn regular_content(opened: io::Result<std::fs::File>) -> Result<Vec<u8>, FileErr
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(FileError::Gone),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(FileError::NotRegular);
-        }
-        // A socket.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            return Err(FileError::NotRegular);
-        }
+        Err(error) if files::is_no_file(&error) => return Err(FileError::NotRegular),
         Err(error) => return Err(FileError::Io(error)),
     };
     let metadata = file.metadata().map_err(FileError::Io)?;

@@ -1,4 +1,5 @@
-//! The socket: made so that only its owner can reach it, and whose connections are looked at (design D12).
+//! The socket: made so that only its owner can reach it, and whose connections are looked at (design D12). On Windows
+//! `listen/windows.rs` has the same names, for a named pipe.
 //!
 //! Refused, each with a sentence: a path that is too long for a socket, a symbolic link or anything but a
 //! socket in its place, a socket of another user, one that somebody still answers on, a parent directory in
@@ -18,8 +19,15 @@ use tokio_stream::wrappers::UnixListenerStream;
 
 use crate::config;
 
+/// What connections come in by.
+pub(crate) type Listener = UnixListener;
+
 /// Longest path of a socket in bytes: what `sockaddr_un` holds beside its final NUL.
-pub(crate) const PATH_BYTES_MAX: usize = 107;
+const PATH_BYTES_MAX: usize = if cfg!(target_vendor = "apple") {
+    103
+} else {
+    107
+};
 
 /// What names a socket that could stand elsewhere.
 type Flag = &'static str;
@@ -55,12 +63,26 @@ pub(crate) enum ListenError {
     },
 }
 
+impl ListenError {
+    /// Whether another place would do, so that whoever chose this one is to blame.
+    pub(crate) fn is_about_the_place(&self) -> bool {
+        match self {
+            ListenError::TooLong(..)
+            | ListenError::NotASocket(..)
+            | ListenError::Foreign(..)
+            | ListenError::InUse(..)
+            | ListenError::OpenDirectory(..) => true,
+            ListenError::Io { .. } => false,
+        }
+    }
+}
+
 /// Listens at `explicit`, or at the default path; returns the listener and where it is.
 ///
 /// # Errors
 ///
 /// [`ListenError`].
-pub(crate) fn listen(explicit: Option<&Path>) -> Result<(UnixListener, PathBuf), ListenError> {
+pub(crate) fn listen(explicit: Option<&Path>) -> Result<(Listener, PathBuf), ListenError> {
     match explicit {
         Some(path) => listen_at(path, SOCKET),
         None => bind(default_path()?, SOCKET),
@@ -72,12 +94,12 @@ pub(crate) fn listen(explicit: Option<&Path>) -> Result<(UnixListener, PathBuf),
 /// # Errors
 ///
 /// [`ListenError`].
-pub(super) fn listen_at(path: &Path, flag: Flag) -> Result<(UnixListener, PathBuf), ListenError> {
+pub(super) fn listen_at(path: &Path, flag: Flag) -> Result<(Listener, PathBuf), ListenError> {
     let path = std::path::absolute(path).map_err(io_error("resolving", path))?;
     bind(path, flag)
 }
 
-fn bind(path: PathBuf, flag: Flag) -> Result<(UnixListener, PathBuf), ListenError> {
+fn bind(path: PathBuf, flag: Flag) -> Result<(Listener, PathBuf), ListenError> {
     if path.as_os_str().len() > PATH_BYTES_MAX {
         return Err(ListenError::TooLong(path, flag));
     }
@@ -91,6 +113,16 @@ fn bind(path: PathBuf, flag: Flag) -> Result<(UnixListener, PathBuf), ListenErro
         Ok(listener) => Ok((listener, path)),
         Err(error) => Err(io_error("listening at", &path)(error)),
     }
+}
+
+/// Takes away what a listener leaves at its place. It is ours; that somebody removed it first is as good.
+pub(crate) fn leave(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+/// A place that nobody else knows, for who has a directory of his own.
+pub(crate) fn private_place(dir: &Path) -> PathBuf {
+    dir.join("s")
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenError {
@@ -199,7 +231,7 @@ fn own_user() -> u32 {
 }
 
 /// Connections of peers that may talk to us.
-pub(super) fn accepted(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
+pub(super) fn accepted(listener: Listener) -> impl Stream<Item = io::Result<UnixStream>> {
     UnixListenerStream::new(listener).filter_map(|connection| async {
         match connection {
             Ok(stream) => is_allowed(&stream).then_some(Ok(stream)),

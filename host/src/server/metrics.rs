@@ -19,11 +19,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 
-use super::listen::{self, ListenError};
+use super::listen::{self, ListenError, Listener};
 use crate::config::MetricsAddress;
 use crate::observe::metrics;
 
@@ -45,7 +45,7 @@ const BREATH: Duration = Duration::from_millis(200);
 /// A place at which figures can be read.
 pub(crate) enum MetricsListener {
     Loopback(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(Listener, PathBuf),
 }
 
 /// Why there is none.

@@ -1,4 +1,4 @@
-//! The tests of native steps on Windows, under Wine: built with mingw, run in a Windows of their own below the target directory.
+//! The tests of native steps and of the host on Windows, under Wine: built with mingw, run in a Windows of their own below the target directory.
 //!
 //! Promises: installs Debian's packages only when that was asked for; whatever is missing or does not work is said aloud and is no
 //! failure, but a test that fails is one, and so is one that hangs. Nothing outside the target directory is written otherwise.
@@ -35,7 +35,7 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T count) {
 pub(crate) fn test(install: bool) -> anyhow::Result<bool> {
     let prefix = target_dir().join("wine");
     if let Err(reason) = prepare(&prefix, install) {
-        println!("SKIPPED: the tests of native steps on Windows are not run: {reason}");
+        println!("SKIPPED: the tests on Windows are not run: {reason}");
         return Ok(false);
     }
     let environment = environment(&prefix);
@@ -56,6 +56,14 @@ pub(crate) fn test(install: bool) -> anyhow::Result<bool> {
         ],
         &environment,
     )?;
+    cargo(
+        &["build", "--target", WINDOWS, "-p", "stephost"],
+        &environment,
+    )?;
+    let host = target_dir().join(WINDOWS).join("debug/stephost.exe");
+    let environment = [&environment[..], &[("STEPHOST_BIN", host.as_path())]].concat();
+    let tests = ["test", "--target", WINDOWS, "-p", "stephost-tests-windows"];
+    cargo(&tests, &environment)?;
     println!("NOT RUN: what only a real Windows can show; docs/windows.md lists it");
     Ok(true)
 }
@@ -98,6 +106,11 @@ pub(crate) fn settle(prefix: &Path) -> Result<(), String> {
     let wine = [("WINEPREFIX", prefix)];
     let over = ["wineserver", "-w"];
     run("waiting for Wine's server", PREFIX_SECONDS, &over, &wine)
+}
+
+/// Whether programs for Windows can be compiled here.
+pub(super) fn has_compiler() -> bool {
+    answers(COMPILER, "--version")
 }
 
 /// Makes a Windows, once.

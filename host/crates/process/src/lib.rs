@@ -61,9 +61,13 @@ mod wire;
 // The same names everywhere, and what is behind them is the system's.
 #[cfg_attr(not(target_os = "linux"), path = "cgroup/absent.rs")]
 mod cgroup;
+#[cfg_attr(not(target_os = "linux"), path = "dead/absent.rs")]
+mod dead;
 #[cfg_attr(windows, path = "windows/descriptors.rs")]
 #[cfg_attr(target_vendor = "apple", path = "macos/descriptors.rs")]
 mod descriptors;
+#[cfg_attr(not(target_os = "linux"), path = "identity/absent.rs")]
+mod identity;
 #[cfg_attr(windows, path = "windows/link.rs")]
 #[cfg_attr(target_vendor = "apple", path = "macos/link.rs")]
 mod link;
@@ -87,25 +91,19 @@ mod sys;
 #[cfg(windows)]
 #[path = "windows/command_line.rs"]
 mod command_line;
-#[cfg(target_os = "linux")]
-mod dead;
 #[cfg(not(target_os = "linux"))]
 mod framed;
-#[cfg(target_os = "linux")]
-mod identity;
 #[cfg(target_os = "linux")]
 mod tree;
 
 #[cfg(target_os = "linux")]
+pub use crate::cgroup::signals_everybody;
 pub use crate::{
-    cgroup::{CgroupId, CgroupUnusable, HostCgroup, signals_everybody},
+    cgroup::{CgroupId, CgroupUnusable, HostCgroup, JobLimits, LimitsReached},
     dead::{Cleared, clear_cgroup, kill_marked},
-    identity::{Identity, Mark},
-};
-pub use crate::{
-    cgroup::{JobLimits, LimitsReached},
     descriptors::raise_descriptor_limit,
     exit::Exit,
+    identity::{Identity, Mark},
     leftovers::Leftovers,
     link::start_other,
     lookup::which,

@@ -13,9 +13,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::engine::Ticks;
+use crate::thread_clock::thread_nanos;
 
 /// What one guest has spent. Shared by the wrapper of its future and the engine's tick, which run on the same
 /// thread one inside the other: the order of their accesses needs no fences.
@@ -68,13 +67,6 @@ pub(crate) async fn counted<T>(cpu: &CpuTime, ticks: &Ticks, work: impl Future<O
         polled
     })
     .await
-}
-
-fn thread_nanos() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 #[cfg(test)]

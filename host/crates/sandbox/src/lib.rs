@@ -39,6 +39,8 @@ mod stop;
 mod sys;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(windows, path = "thread_clock/sys.rs")]
+mod thread_clock;
 mod trap;
 mod value;
 

@@ -62,7 +62,7 @@ async fn run(functions: Functions, may_greet: bool) -> anyhow::Result<Duration> 
         .tempdir_in(config::temp_dir())
         .context("making a temporary directory")?;
     write_program(dir.path()).context("writing a function")?;
-    let (listener, socket) = listen::listen(Some(&dir.path().join("s")))?;
+    let (listener, socket) = listen::listen(Some(&listen::private_place(dir.path())))?;
     let (limits, background) = (JobLimits::default(), config::Background::Keep);
     let (jobs, hosting) = cli::jobs(
         &room::new_id(),

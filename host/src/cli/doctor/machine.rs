@@ -1,8 +1,7 @@
-//! What the kernel and the surroundings of the host offer: looked at, and left as it was.
+//! What the kernel and the surroundings of the host offer on Linux: looked at, and left as it was. Elsewhere `other_machine.rs` has the same names.
 //!
 //! Each look at a file of `/proc` is a pure function of its text, and the texts of other machines are the tests.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use rustix::process::{PidfdFlags, Resource, child_subreaper, getpid, getrlimit, 
 
 use stephost_process::{HostCgroup, JobLimits};
 
-use super::{Check, told};
+use super::{Check, program, told};
 use crate::run::room;
 
 /// Fewer open files than this, and jobs that run at the same time run out of them.
@@ -37,7 +36,7 @@ pub(super) fn checks() -> (Vec<Check>, bool) {
         page_maps(&kernel_release),
         open_files(),
         processes(),
-        shells(),
+        program::shells(),
     ];
     (checks, has_cgroup)
 }
@@ -164,6 +163,19 @@ fn limits(controllers: &str) -> &'static str {
     }
 }
 
+/// The layers that hold a step's processes.
+pub(super) fn containment(has_cgroup: bool) -> Check {
+    let layers = if has_cgroup {
+        "process group, supervisor, cgroup: nobody outlives the job, whatever user he became"
+    } else if stephost_process::signals_everybody() {
+        "process group, supervisor, and the right to signal everybody: nobody who descends from a step outlives the job"
+    } else {
+        "process group, supervisor: nobody who descends from a step outlives the job, but processes that became another \
+         user's are named and not killed"
+    };
+    Check::ok("containment", layers)
+}
+
 fn page_maps(kernel_release: &str) -> Check {
     let here = release(kernel_release) >= Some(PAGEMAP_SCAN_SINCE)
         && fs::File::open("/proc/self/pagemap").is_ok();
@@ -210,21 +222,6 @@ fn at_least(
         None => Check::ok(name, "no limit"),
         Some(limit) if limit >= least => Check::ok(name, format!("at most {limit}")),
         Some(limit) => Check::warn(name, format!("at most {limit}: {consequence}"), advice),
-    }
-}
-
-fn shells() -> Check {
-    let name = "shell";
-    let found = ["bash", "sh"]
-        .into_iter()
-        .find_map(|shell| stephost_process::which(OsStr::new(shell), None));
-    match found {
-        Some(shell) => Check::ok(name, format!("scripts run in {}", shell.display())),
-        None => Check::warn(
-            name,
-            "neither bash nor sh is on PATH, so `script` steps need a PATH of their own",
-            "install a shell, or set PATH",
-        ),
     }
 }
 

@@ -1,4 +1,6 @@
-//! What this program brings along and where it would work: socket, temporary files, policy, containment, sandbox.
+//! What this program brings along and where it would work: socket, temporary files, policy, shells, sandbox.
+
+use std::ffi::OsStr;
 
 use stephost_sandbox::{SandboxConfig, Slots};
 
@@ -82,17 +84,20 @@ pub(super) fn own_builtins(own: &Result<Vec<OwnBuiltin>, BuiltinsError>) -> Chec
     }
 }
 
-/// The layers that hold a step's processes.
-pub(super) fn containment(has_cgroup: bool) -> Check {
-    let layers = if has_cgroup {
-        "process group, supervisor, cgroup: nobody outlives the job, whatever user he became"
-    } else if stephost_process::signals_everybody() {
-        "process group, supervisor, and the right to signal everybody: nobody who descends from a step outlives the job"
-    } else {
-        "process group, supervisor: nobody who descends from a step outlives the job, but processes that became another \
-         user's are named and not killed"
-    };
-    Check::ok("containment", layers)
+/// What scripts run in.
+pub(super) fn shells() -> Check {
+    let name = "shell";
+    let found = ["bash", "sh"]
+        .into_iter()
+        .find_map(|shell| stephost_process::which(OsStr::new(shell), None));
+    match found {
+        Some(shell) => Check::ok(name, format!("scripts run in {}", shell.display())),
+        None => Check::warn(
+            name,
+            "neither bash nor sh is on PATH, so `script` steps need a PATH of their own",
+            "install a shell, or set PATH",
+        ),
+    }
 }
 
 /// What the sandbox has here.

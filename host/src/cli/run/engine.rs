@@ -15,10 +15,10 @@ use serde_json::Value as Json;
 use stephost_job::{Ending, JobId};
 use stephost_joblog::{LogOffset, Unstamper};
 use stephost_steps::Name;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::screen::Screen;
+use crate::cli::signals::{Asked, Listening};
 use crate::cli::visible::visible;
 use crate::clock::Stopwatch;
 use crate::jobs::{Jobs, Life, RefusedJob, RunError, Submission};
@@ -32,10 +32,10 @@ const TAIL_BYTES_MAX: u64 = 64 << 10;
 const ROUND: Duration = Duration::from_secs(1);
 
 /// A signal that ends this program: what to do about it, and the exit code that tells of it.
-const SIGNALS: [(SignalKind, u8); 3] = [
-    (SignalKind::hangup(), 129),
-    (SignalKind::interrupt(), super::exit::INTERRUPTED),
-    (SignalKind::terminate(), 143),
+const SIGNALS: [(Asked, u8); 3] = [
+    (Asked::Hangup, 129),
+    (Asked::Interrupt, super::exit::INTERRUPTED),
+    (Asked::Terminate, 143),
 ];
 
 /// How a job ended.
@@ -75,12 +75,12 @@ impl Stops {
     /// When the system refuses.
     pub(super) fn listen() -> std::io::Result<Stops> {
         let (say, heard) = watch::channel(Heard::default());
-        for (kind, code) in SIGNALS {
-            let mut signals: Signal = signal(kind)?;
+        for (asked, code) in SIGNALS {
+            let mut listening = Listening::to(asked)?;
             let say = say.clone();
             // Ends with the runtime; it owns nothing.
             tokio::spawn(async move {
-                while signals.recv().await.is_some() {
+                while listening.heard().await.is_some() {
                     say.send_modify(|heard| {
                         heard.times = heard.times.saturating_add(1);
                         heard.code.get_or_insert(code);

@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use stephost_steps::LocalReference;
 
 use crate::config::{component_file, read_regular};
+use crate::files;
 
 /// What WebAssembly begins with.
 const WASM_MAGIC: &[u8] = b"\0asm";
@@ -72,12 +72,10 @@ impl Source {
 
 /// `FILE#JOB`: the first `#` whose left side is a file. Job names may have one too.
 fn job_of(argument: &OsStr) -> Option<anyhow::Result<Source>> {
-    let bytes = argument.as_bytes();
+    let bytes = argument.as_encoded_bytes();
     let hashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'#');
-    let at = hashes
-        .map(|(at, _)| at)
-        .find(|&at| Path::new(OsStr::from_bytes(&bytes[..at])).is_file())?;
-    let file = PathBuf::from(OsStr::from_bytes(&bytes[..at]));
+    let mut before = hashes.filter_map(|(at, _)| Some((at, files::path_before(argument, at)?)));
+    let (at, file) = before.find(|(_, file)| file.is_file())?;
     let job = std::str::from_utf8(&bytes[at + 1..]).context("the name of the job is not UTF-8");
     Some(job.map(|job| Source::Job {
         file,
@@ -87,7 +85,7 @@ fn job_of(argument: &OsStr) -> Option<anyhow::Result<Source>> {
 
 fn is_ci_file(path: &Path) -> bool {
     path.file_name()
-        .is_some_and(|name| name.as_bytes().ends_with(CI_FILE.as_bytes()))
+        .is_some_and(|name| name.as_encoded_bytes().ends_with(CI_FILE.as_bytes()))
 }
 
 fn is_component(path: &Path) -> bool {
@@ -109,7 +107,7 @@ fn function(dir: &Path, file: Option<&OsStr>) -> anyhow::Result<LocalReference> 
     let dir = match text(dir.as_os_str())? {
         // As a reference in a file would be written; messages show it.
         dir if dir.is_empty() => ".".to_owned(),
-        dir if dir.starts_with(['.', '/']) => dir,
+        dir if dir.starts_with(['.', '/']) || Path::new(&dir).is_absolute() => dir,
         dir => format!("./{dir}"),
     };
     Ok(LocalReference {

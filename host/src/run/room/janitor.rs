@@ -7,31 +7,16 @@
 //! when its heir has written it down: whoever dies meanwhile, the next one finds it.
 //! Called by `cli`, once, before a host listens. Blocks, five seconds for each dead host whose processes do not die.
 
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock, fstat, fstatfs};
-use rustix::io::Errno;
-use rustix::process::geteuid;
 use stephost_process::{Cleared, Mark, Survivor, clear_cgroup, kill_marked};
 
 use super::journal::{self, Left};
-use super::{PREFIX, RECORD, Record, VERSION, empty, open_dir, read_own, remove};
+use super::place::{self, Place};
+use super::{PREFIX, RECORD, RECORD_BYTES_MAX, Record, VERSION};
 
-/// Largest record that is read.
-const RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// Most rooms that are looked at; the next janitor goes on.
 const ROOMS_MAX: usize = 10_000;
-/// File systems on which a lock may not reach the host that holds it: NFS, SMB and CIFS, 9p, FUSE, Ceph (magic.h).
-const REMOTE: [u64; 6] = [
-    0x6969,
-    0xFF53_4D42,
-    0xFE53_4D42,
-    0x0102_1997,
-    0x6573_5546,
-    0x00C3_6400,
-];
-
 /// What was done.
 #[derive(Debug, Default)]
 pub(crate) struct Cleaned {
@@ -53,9 +38,8 @@ pub(crate) struct Cleaned {
 /// leaves it to the next one.
 #[derive(Debug)]
 pub(crate) struct Estate {
-    path: PathBuf,
     /// Holds the lock.
-    dir: OwnedFd,
+    room: Place,
     left: Vec<Left>,
     /// Whether the rest of the room must stay.
     is_inhabited: bool,
@@ -70,9 +54,9 @@ impl Estate {
     /// Says that an heir answers for them from now on.
     pub(crate) fn settle(self) {
         let removed = if self.is_inhabited {
-            journal::remove(&self.dir)
+            self.room.remove_journal()
         } else {
-            remove(&self.dir, &self.path)
+            self.room.remove()
         };
         if let Err(error) = removed {
             tracing::warn!(%error, "the journal of a host that died could not be removed");
@@ -83,11 +67,10 @@ impl Estate {
 /// Removes what dead hosts left below `parent`.
 pub(crate) fn clean(parent: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    let is_local = open_dir(parent).is_ok_and(|dir| is_local(&dir));
     let Ok(entries) = parent.read_dir() else {
         return cleaned;
     };
-    if !is_local {
+    if !place::locks_reach_everybody(parent) {
         return cleaned;
     }
     let named = entries.flatten().filter(|entry| {
@@ -97,7 +80,7 @@ pub(crate) fn clean(parent: &Path) -> Cleaned {
     for entry in named.take(ROOMS_MAX) {
         let path = entry.path();
         let removed = match dead_room(&path) {
-            Some((dir, record)) => clean_room(&path, dir, &record, &mut cleaned),
+            Some((room, record)) => clean_room(room, &record, &mut cleaned),
             None => remove_unfinished(&path),
         };
         if let Err(fault) = removed {
@@ -144,54 +127,36 @@ pub(crate) fn record(cleaned: &Cleaned) {
 }
 
 /// The room at `path` with its record, locked by us, if it is a dead host's.
-fn dead_room(path: &Path) -> Option<(OwnedFd, Record)> {
-    let (dir, user) = locked_room(path)?;
-    let record = read_record(&dir, user)?;
+fn dead_room(path: &Path) -> Option<(Place, Record)> {
+    let room = Place::abandoned(path)?;
+    let record: Record = serde_json::from_slice(&room.read_own(RECORD, RECORD_BYTES_MAX)?).ok()?;
     let has_its_name = path.file_name() == Some(format!("{PREFIX}{}", record.id).as_ref());
     // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
     let is_dead = matches!(record.identity().lives(), Ok(false));
-    (record.version == VERSION && has_its_name && is_dead).then_some((dir, record))
+    (record.version == VERSION && has_its_name && is_dead).then_some((room, record))
 }
 
 /// Removes a room that holds nothing but a record that was never finished, or not even that: its host was killed while it
 /// made the room, or a janitor while he removed it. A host that makes it just now sees that it is gone, and makes another.
 fn remove_unfinished(path: &Path) -> std::io::Result<()> {
-    let Some((dir, user)) = locked_room(path) else {
+    let Some(room) = Place::abandoned(path) else {
         return Ok(());
     };
     for entry in path.read_dir()? {
         if entry?.file_name() != RECORD {
             return Ok(());
         }
-        let record = read_own(&dir, RECORD, user, RECORD_BYTES_MAX);
+        let record = room.read_own(RECORD, RECORD_BYTES_MAX);
         let is_torn =
             record.is_some_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_err());
         if !is_torn {
             return Ok(());
         }
     }
-    remove(&dir, path)
+    room.remove()
 }
 
-/// The room at `path`, and whose it is, if it is ours and nobody else has its lock.
-fn locked_room(path: &Path) -> Option<(OwnedFd, u32)> {
-    let dir = open_dir(path).ok()?;
-    let stat = fstat(&dir).ok()?;
-    let is_private = stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-    let is_free = || flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok();
-    (is_private && is_free()).then_some((dir, stat.st_uid))
-}
-
-fn read_record(dir: &OwnedFd, user: u32) -> Option<Record> {
-    serde_json::from_slice(&read_own(dir, RECORD, user, RECORD_BYTES_MAX)?).ok()
-}
-
-fn clean_room(
-    path: &Path,
-    dir: OwnedFd,
-    record: &Record,
-    cleaned: &mut Cleaned,
-) -> std::io::Result<()> {
+fn clean_room(room: Place, record: &Record, cleaned: &mut Cleaned) -> std::io::Result<()> {
     let host = record.identity();
     let mut survived = false;
     // With another start of the machine, processes and cgroups are gone.
@@ -216,40 +181,30 @@ fn clean_room(
             note(kill_marked(&mark, &host));
         }
     }
-    let journal::Read { left, skipped } = journal::read(&dir, geteuid().as_raw());
+    let journal::Read { left, skipped } = journal::read(&room);
     cleaned.unreadable += skipped;
     if !survived {
-        empty(&dir)?;
+        room.empty()?;
         cleaned.hosts += 1;
     }
     let jobs: usize = cleaned.estates.iter().map(|estate| estate.left.len()).sum();
     if !left.is_empty() && jobs + left.len() <= journal::JOBS_MAX {
-        let (path, is_inhabited) = (path.to_owned(), survived);
         cleaned.estates.push(Estate {
-            path,
-            dir,
+            room,
             left,
-            is_inhabited,
+            is_inhabited: survived,
         });
     } else if left.is_empty() && !survived {
-        remove(&dir, path)?;
+        room.remove()?;
     }
     // What is too much for one heir is left to the next.
     Ok(())
 }
 
-/// Whether a lock here is seen by every process that could hold one.
-fn is_local(dir: &OwnedFd) -> bool {
-    match fstatfs(dir) {
-        Ok(stat) => u64::try_from(stat.f_type).is_ok_and(|kind| !REMOTE.contains(&kind)),
-        Err(Errno::NOSYS) => true,
-        Err(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
 
     use std::sync::Arc;
 
@@ -370,8 +325,8 @@ mod tests {
         let unfinished = [room(None), room(Some("")), room(Some("{\"version\":1,"))];
         let of_tomorrow = room(Some("{\"version\":\"two\"}"));
         let just_made = room(None);
-        let lock = open_dir(&just_made).unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let lock = std::fs::File::open(&just_made).unwrap();
+        lock.lock().unwrap();
         let cleaned = clean(parent.path());
         assert_eq!((cleaned.hosts, cleaned.faults.len()), (0, 0), "{cleaned:?}");
         for path in unfinished {
@@ -428,7 +383,8 @@ mod tests {
     /// A room with a job that ran when its host died.
     fn with_job(parent: &TempDir, id: &str) -> PathBuf {
         let path = left(parent, |_| {});
-        let journal = Arc::new(Journal::create(open_dir(&path).unwrap()).unwrap());
+        let journal = Journal::create(&Arc::new(Place::at(&path).unwrap()));
+        let journal = Arc::new(journal.unwrap());
         let recorded = Recorded::begin(Some(&journal), &JobId::parse(id).unwrap());
         // As a death would.
         std::mem::forget(recorded);

@@ -17,26 +17,22 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use flate2::Crc;
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use stephost_job::{Ending, JobId};
 
-use super::read_own;
+use super::place::{Ledger, Place};
 use crate::clock;
 use crate::observe::panics::Incident;
 
 /// The file, in the room.
 pub(super) const NAME: &str = "jobs.journal";
 /// What becomes it when it is written anew.
-const FRESH: &str = "jobs.journal.new";
+pub(super) const FRESH: &str = "jobs.journal.new";
 /// Longest file that is read; of a longer one the end.
 const BYTES_MAX: u64 = 8 << 20;
 /// Most jobs that are taken over from dead hosts; of more in one journal the last.
@@ -152,8 +148,7 @@ pub(crate) struct Journal(Mutex<Pages>);
 
 #[derive(Debug)]
 struct Pages {
-    room: OwnedFd,
-    file: File,
+    ledger: Ledger,
     bytes: u64,
     /// Size at which it is written anew.
     bytes_max: u64,
@@ -180,11 +175,10 @@ impl Journal {
     /// # Errors
     ///
     /// When there can be none.
-    pub(super) fn create(room: OwnedFd) -> io::Result<Journal> {
-        let file = make(&room, NAME)?;
+    pub(super) fn create(room: &Arc<Place>) -> io::Result<Journal> {
+        let ledger = Ledger::create(room)?;
         Ok(Journal(Mutex::new(Pages {
-            room,
-            file,
+            ledger,
             bytes: 0,
             bytes_max: SLACK_BYTES,
             jobs: BTreeMap::new(),
@@ -244,7 +238,7 @@ impl Pages {
             text.push(b'\n');
         }
         line.write(&mut text);
-        let done = self.file.write_all(&text);
+        let done = self.ledger.append(&text);
         self.torn = done.is_err();
         self.bytes = self.bytes.saturating_add(text.len() as u64);
         let done = done.and_then(|()| self.shorten());
@@ -272,21 +266,10 @@ impl Pages {
         let bytes = text.len() as u64;
         // Also when it fails: not again at the very next line.
         self.bytes_max = bytes.saturating_mul(2).saturating_add(SLACK_BYTES);
-        match unlinkat(&self.room, FRESH, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut file = make(&self.room, FRESH)?;
-        file.write_all(&text)?;
-        renameat(&self.room, FRESH, &self.room, NAME)?;
-        (self.file, self.bytes) = (file, bytes);
+        self.ledger.replace(&text)?;
+        self.bytes = bytes;
         Ok(())
     }
-}
-
-fn make(room: &OwnedFd, name: &str) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(openat(room, name, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 /// A job in the journal of its host, if that keeps one. When the last holder lets go of it, the job counts as closed.
@@ -355,17 +338,10 @@ fn from_ms(ms: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-/// What the journal in this room says, if `user` wrote it; nothing when there is none.
-pub(super) fn read(room: &OwnedFd, user: u32) -> Read {
-    read_own(room, NAME, user, BYTES_MAX).map_or_else(Read::default, |text| understand(&text))
-}
-
-/// Removes it.
-pub(super) fn remove(room: &OwnedFd) -> io::Result<()> {
-    match unlinkat(room, NAME, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// What the journal in this room says, if our user wrote it; nothing when there is none.
+pub(super) fn read(room: &Place) -> Read {
+    let text = room.read_own(NAME, BYTES_MAX);
+    text.map_or_else(Read::default, |text| understand(&text))
 }
 
 fn understand(text: &[u8]) -> Read {

@@ -7,10 +7,13 @@
 //! caller is told.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, OwnedFd};
 
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::path::Arg;
 
 /// Most entries that are removed. Bounds the time that one job's end can take.
 const ENTRIES_MAX: usize = 10_000_000;
@@ -92,14 +95,14 @@ fn remove(root: &Dir, entry: &Entry, names: &mut Hoisted, left: &mut usize) -> i
     if !entry.is_dir {
         return Ok(rustix::fs::unlinkat(root, &entry.name, AtFlags::empty())?);
     }
-    let dir = named(root, &entry.name)?;
+    let dir = named(root, entry.name.as_c_str())?;
     for inner in entries(&dir)? {
         *left = left
             .checked_sub(1)
             .ok_or_else(|| io::Error::other("too many files"))?;
         if inner.is_dir {
             // A directory that changes its parent must be writable itself.
-            named(&dir, &inner.name)?;
+            named(&dir, inner.name.as_c_str())?;
             rustix::fs::renameat(&dir, &inner.name, root, names.next())?;
         } else {
             rustix::fs::unlinkat(&dir, &inner.name, AtFlags::empty())?;
@@ -109,7 +112,9 @@ fn remove(root: &Dir, entry: &Entry, names: &mut Hoisted, left: &mut usize) -> i
 }
 
 /// A handle of the directory `name` in `dir`, whose permissions are ours again.
-fn named(dir: impl AsFd, name: &std::ffi::CStr) -> io::Result<OwnedFd> {
+#[cfg(target_os = "linux")]
+pub(in crate::run) fn named(dir: impl AsFd, name: impl Arg) -> io::Result<OwnedFd> {
+    // It only names the directory: a step may have taken all permissions away.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     allow(&handle)?;
@@ -118,9 +123,25 @@ fn named(dir: impl AsFd, name: &std::ffi::CStr) -> io::Result<OwnedFd> {
 
 /// Gives us back what a step may have taken from a directory of ours. Reaches exactly what is open, whatever
 /// its name leads to by now.
+#[cfg(target_os = "linux")]
 fn allow(dir: impl AsFd) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd());
     Ok(rustix::fs::chmod(path, Mode::RWXU)?)
+}
+
+/// A handle of the directory `name` in `dir`, whose permissions are ours again.
+#[cfg(target_vendor = "apple")]
+pub(in crate::run) fn named(dir: impl AsFd, name: impl Arg + Copy) -> io::Result<OwnedFd> {
+    // There is no handle that only names it, but a change of permissions that follows no link.
+    rustix::fs::chmodat(&dir, name, Mode::RWXU, AtFlags::SYMLINK_NOFOLLOW)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
+}
+
+/// Gives us back what a step may have taken from a directory that is open.
+#[cfg(target_vendor = "apple")]
+fn allow(dir: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(dir, Mode::RWXU)?)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Output, Pid, Plan, Running, StartError,
+    HostCgroup, Mark, Output, Pid, Plan, Running, StartError,
     link::Link,
     lookup, orphans,
     pump::Pump,
@@ -32,9 +32,14 @@ pub struct Supervisors {
     pool: Arc<Pool>,
 }
 
-/// What steps get beside their supervisor: nothing here.
+/// What steps get beside their supervisor: nothing, for neither exists here.
 #[derive(Debug, Default)]
-pub struct Surroundings {}
+pub struct Surroundings {
+    /// The cgroup of the host.
+    pub cgroup: Option<HostCgroup>,
+    /// What steps carry in their environment.
+    pub mark: Option<Mark>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Pool {

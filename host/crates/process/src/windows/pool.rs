@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    Output, Pid, Plan, Running, StartError,
+    HostCgroup, Mark, Output, Pid, Plan, Running, StartError,
     command_line::Launch,
     link::{self, Link},
     lookup, orphans,
@@ -36,9 +36,14 @@ pub struct Supervisors {
     pool: Arc<Pool>,
 }
 
-/// What steps get beside their supervisor: nothing here.
+/// What steps get beside their supervisor: nothing, for neither exists here.
 #[derive(Debug, Default)]
-pub struct Surroundings {}
+pub struct Surroundings {
+    /// The cgroup of the host.
+    pub cgroup: Option<HostCgroup>,
+    /// What steps carry in their environment.
+    pub mark: Option<Mark>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Pool {

@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use rustix::fs::{CWD, openat};
 use tempfile::TempDir;
 
+use super::super::place;
 use super::*;
 
 struct Place(TempDir);
@@ -14,13 +14,12 @@ impl Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    fn room(&self) -> OwnedFd {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(CWD, self.0.path(), flags, Mode::empty()).unwrap()
+    fn room(&self) -> Arc<place::Place> {
+        Arc::new(place::Place::at(self.0.path()).unwrap())
     }
 
     fn journal(&self) -> Arc<Journal> {
-        Arc::new(Journal::create(self.room()).unwrap())
+        Arc::new(Journal::create(&self.room()).unwrap())
     }
 
     fn text(&self) -> String {
@@ -28,7 +27,7 @@ impl Place {
     }
 
     fn read(&self) -> Read {
-        read(&self.room(), rustix::process::geteuid().as_raw())
+        read(&self.room())
     }
 
     /// What is left, as `id how`.
@@ -248,12 +247,15 @@ fn it_grows_with_the_jobs_that_there_are_and_not_with_those_that_were() {
 fn a_journal_that_cannot_be_written_harms_no_job_and_heals() {
     let place = Place::new();
     let journal = place.journal();
-    let full = File::options().write(true).open("/dev/full").unwrap();
-    let file = std::mem::replace(&mut journal.pages().file, full);
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let file = std::mem::replace(&mut journal.pages().ledger.file, full);
     let lost = Recorded::begin(Some(&journal), &id("lost"));
     lost.ended(&How::Success);
     assert!(journal.pages().told && journal.pages().torn);
-    journal.pages().file = file;
+    journal.pages().ledger.file = file;
     let job = Recorded::begin(Some(&journal), &id("1"));
     assert_eq!(place.left(), ["1 None"]);
     drop((lost, job));
