@@ -16,7 +16,8 @@ pub(crate) mod journal;
 #[cfg_attr(windows, path = "room/windows/place.rs")]
 mod place;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +32,6 @@ use self::place::Place;
 const PREFIX: &str = "stephost-host-";
 /// The record, in the room.
 const RECORD: &str = "host.json";
-/// Largest record that is read.
-const RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// How often a room is made again that a janitor took away.
 const TRIES_MAX: usize = 16;
 /// The only form of a record so far.
@@ -181,6 +180,15 @@ impl Drop for Room {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// What a file ends with, `bytes_max` bytes of it at most.
+fn end_of(mut file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let bytes = file.metadata()?.len();
+    file.seek(SeekFrom::Start(bytes.saturating_sub(bytes_max)))?;
+    let mut text = Vec::new();
+    file.take(bytes_max).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -13,10 +13,13 @@ use stephost_process::{Cleared, Mark, Survivor, clear_cgroup, kill_marked};
 
 use super::journal::{self, Left};
 use super::place::{self, Place};
-use super::{PREFIX, RECORD, RECORD_BYTES_MAX, Record, VERSION};
+use super::{PREFIX, RECORD, Record, VERSION};
 
+/// Largest record that is read.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// Most rooms that are looked at; the next janitor goes on.
 const ROOMS_MAX: usize = 10_000;
+
 /// What was done.
 #[derive(Debug, Default)]
 pub(crate) struct Cleaned {
@@ -79,9 +82,13 @@ pub(crate) fn clean(parent: &Path) -> Cleaned {
     });
     for entry in named.take(ROOMS_MAX) {
         let path = entry.path();
-        let removed = match dead_room(&path) {
-            Some((room, record)) => clean_room(room, &record, &mut cleaned),
-            None => remove_unfinished(&path),
+        let Some(room) = Place::abandoned(&path) else {
+            continue;
+        };
+        let text = room.read_own(RECORD, RECORD_BYTES_MAX);
+        let removed = match text.as_deref().and_then(|text| of_the_dead(&path, text)) {
+            Some(record) => clean_room(room, &record, &mut cleaned),
+            None => remove_unfinished(&room, text.as_deref()),
         };
         if let Err(fault) = removed {
             cleaned.faults.push(format!("{}: {fault}", path.display()));
@@ -126,30 +133,22 @@ pub(crate) fn record(cleaned: &Cleaned) {
     }
 }
 
-/// The room at `path` with its record, locked by us, if it is a dead host's.
-fn dead_room(path: &Path) -> Option<(Place, Record)> {
-    let room = Place::abandoned(path)?;
-    let record: Record = serde_json::from_slice(&room.read_own(RECORD, RECORD_BYTES_MAX)?).ok()?;
+/// The record of the room at `path`, if it is a dead host's.
+fn of_the_dead(path: &Path, text: &[u8]) -> Option<Record> {
+    let record: Record = serde_json::from_slice(text).ok()?;
     let has_its_name = path.file_name() == Some(format!("{PREFIX}{}", record.id).as_ref());
     // The lock says that it is dead. Somebody who is alive all the same is not to be hurt.
     let is_dead = matches!(record.identity().lives(), Ok(false));
-    (record.version == VERSION && has_its_name && is_dead).then_some((room, record))
+    (record.version == VERSION && has_its_name && is_dead).then_some(record)
 }
 
 /// Removes a room that holds nothing but a record that was never finished, or not even that: its host was killed while it
 /// made the room, or a janitor while he removed it. A host that makes it just now sees that it is gone, and makes another.
-fn remove_unfinished(path: &Path) -> std::io::Result<()> {
-    let Some(room) = Place::abandoned(path) else {
-        return Ok(());
-    };
-    for entry in path.read_dir()? {
-        if entry?.file_name() != RECORD {
-            return Ok(());
-        }
-        let record = room.read_own(RECORD, RECORD_BYTES_MAX);
-        let is_torn =
-            record.is_some_and(|text| serde_json::from_slice::<serde_json::Value>(&text).is_err());
-        if !is_torn {
+fn remove_unfinished(room: &Place, record: Option<&[u8]>) -> std::io::Result<()> {
+    let is_torn =
+        record.is_some_and(|text| serde_json::from_slice::<serde_json::Value>(text).is_err());
+    for entry in room.path().read_dir()? {
+        if entry?.file_name() != RECORD || !is_torn {
             return Ok(());
         }
     }
@@ -365,7 +364,8 @@ mod tests {
                 inode: 1,
             });
         });
-        let (_dir, record) = dead_room(&path).unwrap();
+        let text = std::fs::read(path.join(RECORD)).unwrap();
+        let record = of_the_dead(&path, &text).unwrap();
         assert_eq!(record.cgroup(), None);
     }
 
@@ -448,8 +448,8 @@ mod tests {
     fn two_janitors_do_not_clean_one_room() {
         let parent = tempfile::tempdir().unwrap();
         let path = left(&parent, |_| {});
-        let first = dead_room(&path).unwrap();
-        assert!(dead_room(&path).is_none(), "the first has the lock");
+        let first = Place::abandoned(&path).unwrap();
+        assert!(Place::abandoned(&path).is_none(), "the first has the lock");
         assert_eq!(clean(parent.path()).hosts, 0);
         drop(first);
         assert_eq!(clean(parent.path()).hosts, 1);

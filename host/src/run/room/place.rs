@@ -3,7 +3,7 @@
 //! The lock is on the directory itself, and is let go by the kernel with the last handle of it. What is in the room is reached through the handle.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,11 +43,17 @@ impl Place {
     /// Makes an empty one, locked by us. A janitor may find it before it is, and remove it.
     pub(super) fn make(path: &Path) -> io::Result<Place> {
         std::fs::DirBuilder::new().mode(0o700).create(path)?;
-        let place = Place::at(path)?;
-        // Not left to the umask: what jobs keep here may be secrets.
-        std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
-        flock(&place.dir, FlockOperation::LockExclusive)?;
-        Ok(place)
+        let made = Place::at(path).and_then(|place| {
+            // Not left to the umask: what jobs keep here may be secrets.
+            std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+            flock(&place.dir, FlockOperation::LockExclusive)?;
+            Ok(place)
+        });
+        if made.is_err() {
+            // Nobody else has this name; where it is gone already that is as good.
+            let _ = std::fs::remove_dir(path);
+        }
+        made
     }
 
     /// The one that is there, without its lock.
@@ -87,13 +93,7 @@ impl Place {
         if !is_ours {
             return None;
         }
-        let bytes = u64::try_from(stat.st_size).ok()?;
-        let mut file = File::from(file);
-        file.seek(SeekFrom::Start(bytes.saturating_sub(bytes_max)))
-            .ok()?;
-        let mut text = Vec::new();
-        file.take(bytes_max).read_to_end(&mut text).ok()?;
-        Some(text)
+        super::end_of(&File::from(file), bytes_max).ok()
     }
 
     /// Where it was made.

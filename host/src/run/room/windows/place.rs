@@ -4,7 +4,7 @@
 //! open, so that nobody can move it or put another in its place.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,22 +89,17 @@ impl Place {
     pub(super) fn read_own(&self, name: &str, bytes_max: u64) -> Option<Vec<u8>> {
         let held = self.held();
         let opened;
-        let mut file = if name == RECORD {
+        let file = if name == RECORD {
             // Through the handle that has the lock: nobody else may read it.
             held.record.as_ref()?
         } else {
             opened = files::open_replaceable(&self.path.join(name)).ok()?;
             &opened
         };
-        let metadata = file.metadata().ok()?;
-        if !metadata.is_file() {
+        if !file.metadata().ok()?.is_file() {
             return None;
         }
-        file.seek(SeekFrom::Start(metadata.len().saturating_sub(bytes_max)))
-            .ok()?;
-        let mut text = Vec::new();
-        file.take(bytes_max).read_to_end(&mut text).ok()?;
-        Some(text)
+        super::end_of(file, bytes_max).ok()
     }
 
     /// Where it is.
