@@ -16,7 +16,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use self::directory::{Directory, Purpose};
+use self::directory::Directory;
 use crate::files;
 
 /// Largest output, export or definition file in bytes (design D9).
@@ -45,6 +45,15 @@ pub(crate) struct Workspace {
     parent: PathBuf,
     /// The directory, or why there is none, once somebody needed it.
     made: OnceLock<io::Result<Directory>>,
+}
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    /// To be read and written.
+    Data,
+    /// To be run.
+    Program,
 }
 
 /// Longest part of a suggested name that a file keeps.

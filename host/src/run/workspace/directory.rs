@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 
-use super::removal;
+use super::{Purpose, removal};
 use crate::files;
 
 /// A directory that exists. Removed with everything that is in it when dropped, also when the job is lost.
@@ -17,15 +17,6 @@ use crate::files;
 pub(super) struct Directory {
     dir: Dir,
     path: PathBuf,
-}
-
-/// What a file is for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Purpose {
-    /// To be read and written.
-    Data,
-    /// To be run.
-    Program,
 }
 
 impl Directory {

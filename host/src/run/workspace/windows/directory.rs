@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::Purpose;
 use crate::files;
 
 /// A directory that exists. Removed with everything that is in it when dropped, also when the job is lost.
@@ -15,15 +16,6 @@ pub(super) struct Directory {
     /// Until it is to be removed.
     held: Option<File>,
     path: PathBuf,
-}
-
-/// What a file is for. Its name says so to Windows.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Purpose {
-    /// To be read and written.
-    Data,
-    /// To be run.
-    Program,
 }
 
 impl Directory {
@@ -42,7 +34,7 @@ impl Directory {
         &self.path
     }
 
-    /// Makes a file.
+    /// Makes a file. Whether it can be run is for its name to say.
     pub(super) fn create_file(
         &self,
         name: &str,
