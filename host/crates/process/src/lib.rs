@@ -56,6 +56,7 @@ mod report;
 mod running;
 mod start_error;
 mod starting;
+mod surroundings;
 mod wire;
 
 // The same names everywhere, and what is behind them is the system's.
@@ -109,9 +110,10 @@ pub use crate::{
     lookup::which,
     pid::Pid,
     plan::{Output, Plan, Stream},
-    pool::{Supervisors, Surroundings, hide_memory},
+    pool::{Supervisors, hide_memory},
     report::{Mechanism, Report, Survivor, Trace, Usage},
     running::{Running, Stopper},
     start_error::{StartError, WorkDirFault},
     supervisor::supervise_if_asked,
+    surroundings::Surroundings,
 };

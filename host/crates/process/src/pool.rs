@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use crate::{
-    HostCgroup, Mark, Output, Pid, Plan, Running, StartError,
+    HostCgroup, Mark, Output, Pid, Plan, Running, StartError, Surroundings,
     cgroup::{JobCgroup, StepCgroup},
     link::{self, Link},
     lookup, orphans,
@@ -53,15 +53,6 @@ pub struct Supervisors {
     job: Option<Arc<JobCgroup>>,
     /// Refills and reaps; owned by the handles, and so not by the pool that it serves.
     _keeper: Arc<Keeper>,
-}
-
-/// What steps get beside their supervisor.
-#[derive(Debug, Default)]
-pub struct Surroundings {
-    /// Where each step gets a cgroup of its own.
-    pub cgroup: Option<HostCgroup>,
-    /// By which a later host knows them, should this one die.
-    pub mark: Option<Mark>,
 }
 
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    HostCgroup, Mark, Output, Pid, Plan, Running, StartError,
+    Output, Pid, Plan, Running, StartError, Surroundings,
     link::Link,
     lookup, orphans,
     pump::Pump,
@@ -30,15 +30,6 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Supervisors {
     pool: Arc<Pool>,
-}
-
-/// What steps get beside their supervisor: nothing, for neither exists here.
-#[derive(Debug, Default)]
-pub struct Surroundings {
-    /// The cgroup of the host.
-    pub cgroup: Option<HostCgroup>,
-    /// What steps carry in their environment.
-    pub mark: Option<Mark>,
 }
 
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    HostCgroup, Mark, Output, Pid, Plan, Running, StartError,
+    Output, Pid, Plan, Running, StartError, Surroundings,
     command_line::Launch,
     link::{self, Link},
     lookup, orphans,
@@ -34,15 +34,6 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Supervisors {
     pool: Arc<Pool>,
-}
-
-/// What steps get beside their supervisor: nothing, for neither exists here.
-#[derive(Debug, Default)]
-pub struct Surroundings {
-    /// The cgroup of the host.
-    pub cgroup: Option<HostCgroup>,
-    /// What steps carry in their environment.
-    pub mark: Option<Mark>,
 }
 
 #[derive(Debug)]
