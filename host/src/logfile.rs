@@ -226,9 +226,10 @@ impl LogWriter {
         let mut fits = Ok(());
         self.with(|writer| {
             // What is hidden already does not count again.
-            fits = TooMuchToHide::check(&writer.core.secrets().with(more.clone()));
+            let secrets = writer.core.secrets().with(more);
+            fits = TooMuchToHide::check(&secrets);
             if fits.is_ok() {
-                writer.core.add_secrets(more);
+                writer.core.hide(secrets);
             }
         });
         fits

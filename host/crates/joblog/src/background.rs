@@ -220,7 +220,7 @@ mod tests {
         let step = log.begin_background("hunter2 later");
         log.push_background(step, Stream::Out, b"a hunt", NOW, &mut ready);
         log.push_background(step, Stream::Out, b"er2 and ", NOW, &mut ready);
-        log.add_secrets(vec![b"later".to_vec()]);
+        log.hide(log.secrets().with(vec![b"later".to_vec()]));
         log.push_background(step, Stream::Out, b"later\n", NOW, &mut ready);
         assert_eq!(
             stored(&ready),

@@ -117,9 +117,8 @@ impl JobLog {
         (&mut self.background, stamp)
     }
 
-    /// Hides `more` from now on, in what waits too.
-    pub fn add_secrets(&mut self, more: Vec<Vec<u8>>) {
-        let secrets = self.secrets.with(more);
+    /// Hides these from now on, in what waits too: a set that was made of [`secrets`](JobLog::secrets) by [`Secrets::with`].
+    pub fn hide(&mut self, secrets: Secrets) {
         if !secrets.is_same(&self.secrets) {
             self.out.replace(&secrets);
             self.err.replace(&secrets);

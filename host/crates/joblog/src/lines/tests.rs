@@ -94,8 +94,11 @@ fn secrets_that_arrive_while_the_job_runs_are_hidden_in_both_streams() {
     let mut log = log(&["first"]);
     let mut ready = Vec::new();
     log.push(Stream::Out, b"second fir", UNIX_EPOCH, &mut ready);
-    log.add_secrets(vec![b"first".to_vec(), Vec::new()]);
-    log.add_secrets(vec![b"second".to_vec(), b"irs".to_vec()]);
+    log.hide(log.secrets().with(vec![b"first".to_vec(), Vec::new()]));
+    log.hide(
+        log.secrets()
+            .with(vec![b"second".to_vec(), b"irs".to_vec()]),
+    );
     log.push(Stream::Out, b"st second\n", UNIX_EPOCH, &mut ready);
     log.push(Stream::Err, b"second\n", UNIX_EPOCH, &mut ready);
     log.flush(UNIX_EPOCH, &mut ready);
