@@ -7,7 +7,7 @@ use std::path::Path;
 use tonic::transport::{Channel, Endpoint, Error};
 
 #[cfg(windows)]
-pub use self::pipe::open as open_pipe;
+pub use self::pipe::{ERROR_PIPE_BUSY, PREFIX as PIPE_PREFIX, open as open_pipe};
 
 /// Connects to the host that listens at `socket`, by an endpoint that `tune` has changed.
 ///
@@ -53,9 +53,9 @@ mod pipe {
     use tokio::time::{Instant, sleep};
 
     /// What the names of all pipes begin with.
-    const PREFIX: &str = r"\\.\pipe\";
-    /// All places of a pipe are taken; the host is about to make another one.
-    const ERROR_PIPE_BUSY: i32 = 231;
+    pub const PREFIX: &str = r"\\.\pipe\";
+    /// What Windows says when all places of a pipe are taken; its host is about to make another one.
+    pub const ERROR_PIPE_BUSY: i32 = 231;
     /// How long a place is waited for.
     const PATIENCE: Duration = Duration::from_secs(5);
     /// Pause between two attempts: nobody says when there is a place.

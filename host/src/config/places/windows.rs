@@ -6,13 +6,15 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use stephost_proto::connect::PIPE_PREFIX;
+
 pub(crate) use sys::own_user;
 
 /// The pipe that `serve` and `proxy` use when nobody names one: one per user, whose number nobody else has.
 pub(crate) fn default_socket() -> PathBuf {
     // Without a number nobody listens either; `listen` says why there is none.
     let user = own_user().unwrap_or_else(|_| "unknown".to_owned());
-    PathBuf::from(format!(r"\\.\pipe\stephost-{user}"))
+    PathBuf::from(format!("{PIPE_PREFIX}stephost-{user}"))
 }
 
 /// Where the daemon's files are unless a flag names one.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
+use stephost_proto::connect::{ERROR_PIPE_BUSY, PIPE_PREFIX};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeServer, PipeMode, ServerOptions};
 use tonic::transport::server::Connected;
@@ -21,14 +22,10 @@ use tonic::transport::server::Connected;
 use self::sys::Guard;
 use crate::config;
 
-/// What the names of all pipes begin with.
-const PREFIX: &str = r"\\.\pipe\";
 /// What a pipe holds in each direction.
 const PIPE_BYTES: u32 = 64 * 1024;
 /// Pause after a place could not be made: memory may be there again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// All places of a pipe are taken.
-const ERROR_PIPE_BUSY: i32 = 231;
 /// Whoever may not connect, or make a place of a pipe that is another's, is told this.
 const ERROR_ACCESS_DENIED: i32 = 5;
 
@@ -133,7 +130,7 @@ pub(super) fn listen_at(path: &Path, flag: Flag) -> Result<(Listener, PathBuf), 
 
 fn check_name(path: &Path, flag: Flag) -> Result<(), ListenError> {
     let is_one = path.to_str().is_some_and(|path| {
-        let name = path.strip_prefix(PREFIX);
+        let name = path.strip_prefix(PIPE_PREFIX);
         name.is_some_and(|name| !name.is_empty() && !name.contains(['\\', '\0']))
     });
     if is_one {
@@ -149,7 +146,7 @@ pub(crate) fn leave(_: &Path) {}
 /// A place that nobody else knows.
 pub(crate) fn private_place(_: &Path) -> PathBuf {
     let name = uuid::Uuid::new_v4().simple().to_string();
-    PathBuf::from(format!("{PREFIX}stephost-{name}"))
+    PathBuf::from(format!("{PIPE_PREFIX}stephost-{name}"))
 }
 
 /// Who has the place of a pipe.
