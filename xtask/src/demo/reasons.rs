@@ -3,6 +3,7 @@
 //! The reasons come from the client crate's own function, the same that a runner would use.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use comfy_table::{Table, presets};
@@ -14,37 +15,60 @@ pub(super) const POINTS: &str = "STEPHOST_FAULT_DIRECTORY";
 /// A point that every step passes.
 const POINT: &str = "walk.step";
 
-/// What is tried, and how a runner calls it.
-const JOBS: [(&str, &str, &str); 8] = [
-    (
-        "a program fails",
-        "run: [{name: it, script: exit 7}]",
-        "script_failure, exit code 7",
-    ),
-    (
-        "a builtin says that it failed",
-        "{how: fail-with-code}",
-        "script_failure, exit code 7",
-    ),
-    (
-        "a builtin was denied something",
-        "{how: denied}",
-        "script_failure",
-    ),
-    ("a builtin meets a limit", "{how: oom}", "script_failure"),
-    ("a builtin breaks", "{how: panic}", "script_failure"),
-    ("the steps are no steps", "exec: [", "script_failure"),
-    (
-        "the job takes too long",
-        "exec: {command: [sleep, '60']}",
-        "job_execution_timeout",
-    ),
-    (
-        "the host breaks",
-        "run: [{name: it, script: 'true'}]",
-        "script_failure",
-    ),
-];
+/// A job that ends badly.
+struct Try {
+    what: &'static str,
+    /// The second document of its steps.
+    definition: String,
+    timeout: Option<Duration>,
+    /// Whether the host is to panic at [`POINT`] of it.
+    host_breaks: bool,
+    /// What a runner must report.
+    expected: &'static str,
+}
+
+impl Try {
+    fn new(what: &'static str, definition: &str, expected: &'static str) -> Try {
+        Try {
+            what,
+            definition: definition.to_owned(),
+            timeout: None,
+            host_breaks: false,
+            expected,
+        }
+    }
+
+    /// A builtin that was made to fail in this way.
+    fn misbehave(what: &'static str, how: &str, expected: &'static str) -> Try {
+        let call = "func: 'builtin://test/misbehave', inputs:";
+        let definition = format!("run: [{{name: it, {call} {{how: {how}}}}}]");
+        Try::new(what, &definition, expected)
+    }
+}
+
+/// What is tried.
+fn tries() -> [Try; 8] {
+    let endless = "exec: {command: [sleep, '60']}";
+    let exits = "run: [{name: it, script: exit 7}]";
+    let fine = "run: [{name: it, script: 'true'}]";
+    let with_code = "script_failure, exit code 7";
+    [
+        Try::new("a program fails", exits, with_code),
+        Try::misbehave("a builtin says that it failed", "fail-with-code", with_code),
+        Try::misbehave("a builtin was denied something", "denied", "script_failure"),
+        Try::misbehave("a builtin meets a limit", "oom", "script_failure"),
+        Try::misbehave("a builtin breaks", "panic", "script_failure"),
+        Try::new("the steps are no steps", "exec: [", "script_failure"),
+        Try {
+            timeout: Some(Duration::from_millis(300)),
+            ..Try::new("the job takes too long", endless, "job_execution_timeout")
+        },
+        Try {
+            host_breaks: true,
+            ..Try::new("the host breaks", fine, "script_failure")
+        },
+    ]
+}
 
 /// What happened, what was seen of it, and what a runner must report.
 pub(super) struct Caused {
@@ -69,29 +93,23 @@ pub(super) async fn cause(
     nobody: &Path,
 ) -> anyhow::Result<Vec<Caused>> {
     let mut caused = Vec::new();
-    for (number, (what, definition, expected)) in JOBS.into_iter().enumerate() {
-        if what == "the host breaks" {
+    for (number, tried) in tries().into_iter().enumerate() {
+        if tried.host_breaks {
             for sub in ["armed", "fired"] {
                 std::fs::create_dir_all(points.join(sub)).context("making a host's points")?;
             }
             std::fs::write(points.join("armed").join(POINT), "panic").context("arming a point")?;
         }
-        let definition = if definition.starts_with('{') {
-            format!("run: [{{name: it, func: 'builtin://test/misbehave', inputs: {definition}}}]")
-        } else {
-            definition.to_owned()
-        };
         let request = Request {
             id: format!("reason-{number}"),
-            steps: format!("{{}}\n---\n{definition}"),
-            timeout: (what == "the job takes too long")
-                .then_some(std::time::Duration::from_millis(300)),
+            steps: format!("{{}}\n---\n{}", tried.definition),
+            timeout: tried.timeout,
             ..Request::default()
         };
         caused.push(Caused {
-            what,
+            what: tried.what,
             seen: client.run_and_follow(request, |_| {}).await,
-            expected,
+            expected: tried.expected,
         });
     }
     let cancelled = Request {
