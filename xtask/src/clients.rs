@@ -14,6 +14,7 @@ use anyhow::bail;
 use sha2::{Digest as _, Sha256};
 
 use crate::cargo::{root, target_dir};
+use crate::files;
 
 /// How long fetching and building may take for one language, in seconds each: past that it hangs.
 const PREPARE_SECONDS: &str = "300";
@@ -90,7 +91,7 @@ impl Place {
     ) -> Result<(), String> {
         let wanted = self.made_of(tool).map_err(|error| format!("{error:#}"))?;
         let stamp = self.target.join("made-of");
-        if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == wanted) {
+        if fs::read(&stamp).is_ok_and(|made_of| made_of == wanted) {
             return Ok(());
         }
         // What is half made has no stamp.
@@ -106,42 +107,26 @@ impl Place {
     }
 
     /// A digest of everything that the client is made of.
-    fn made_of(&self, tool: &str) -> anyhow::Result<String> {
-        let mut files = Vec::new();
-        collect(&self.sources, &mut files)?;
+    fn made_of(&self, tool: &str) -> anyhow::Result<Vec<u8>> {
         let mut digest = Sha256::new();
         digest.update(tool);
         digest.update(stephost_proto::FILE_DESCRIPTOR_SET);
-        for file in files {
+        for file in self.files()? {
+            let file = self.sources.join(file);
             let content = fs::read(&file)?;
             digest.update(file.as_os_str().as_encoded_bytes());
             digest.update(content.len().to_le_bytes());
             digest.update(content);
         }
-        Ok(digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Ok(digest.finalize().to_vec())
     }
-}
 
-/// Every file below `dir`, in order.
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let mut entries = dir.read_dir()?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            // What running a program in place leaves.
-            if entry.file_name() != "__pycache__" {
-                collect(&path, files)?;
-            }
-        } else {
-            files.push(path);
-        }
+    /// Its sources, without what running a program in place leaves.
+    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut files = files::below(&self.sources)?;
+        files.retain(|file| !file.iter().any(|part| part == "__pycache__"));
+        Ok(files)
     }
-    Ok(())
 }
 
 /// An error of the file system, at its place.

@@ -17,6 +17,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::cargo::{FEATURES, cargo, ensure_guest_target, ensure_target, root, target_dir};
+use crate::files;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Features of the program that is shipped.
@@ -214,7 +215,7 @@ fn lay_out(dist: &Dist, built: &Path) -> anyhow::Result<()> {
     licences::write(&linked, &dir).context("writing the licences of what is linked")?;
 
     let mut sums = String::new();
-    for file in archive::files(&dir)? {
+    for file in files::below(&dir)? {
         let sum = archive::sum(&dir.join(&file))?;
         sums.push_str(&format!("{sum}  {}\n", file.display()));
     }

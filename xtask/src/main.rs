@@ -15,6 +15,7 @@ mod cargo;
 mod clients;
 mod demo;
 mod dist;
+mod files;
 mod mutate;
 mod programs;
 mod systems;

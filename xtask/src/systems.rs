@@ -15,12 +15,18 @@ const MACOS: &str = "aarch64-apple-darwin";
 
 /// What is shipped, and what others link; what that is made of is checked along.
 const SHIPPED: [&str; 4] = ["-p", "stephost", "-p", "stephost-client"];
-/// What has tests for other systems.
-const TESTED: [&str; 4] = ["-p", "stephost-process", "-p", "stephost-tests-windows"];
+/// The other systems, and what has tests for each.
+const SYSTEMS: [(&str, &[&str]); 2] = [
+    (
+        WINDOWS,
+        &["-p", "stephost-process", "-p", "stephost-tests-windows"],
+    ),
+    (MACOS, &["-p", "stephost-process"]),
+];
 
 /// Checks types and lints for the other systems. Needs neither their linkers nor their headers.
 pub(crate) fn check() -> anyhow::Result<()> {
-    for target in [WINDOWS, MACOS] {
+    for (target, tested) in SYSTEMS {
         if let Err(error) = ensure_target(target) {
             println!("SKIPPED: the code for {target} is not checked: {error:#}");
             continue;
@@ -38,11 +44,6 @@ pub(crate) fn check() -> anyhow::Result<()> {
         let clippy = ["clippy", "--target", target];
         let lints = ["--", "-D", "warnings"];
         cargo(&[&clippy[..], &SHIPPED, &lints].concat(), &env)?;
-        let tested = if target == WINDOWS {
-            &TESTED[..]
-        } else {
-            &TESTED[..2]
-        };
         cargo(
             &[&clippy[..], tested, &["--all-targets"], &lints].concat(),
             &env,

@@ -39,7 +39,7 @@ pub(super) fn prepare(place: &Place, may_install: bool) -> Result<PathBuf, Strin
     let programs = place.target.join("bin");
     place.make_once(&found, || {
         let module = place.target.join("module");
-        copy(&place.sources, &module)?;
+        copy(place, &module)?;
         generate(&module)?;
         fs::create_dir(&programs).map_err(at(&programs))?;
         let out = programs.to_string_lossy();
@@ -85,15 +85,12 @@ fn command(program: &[&str], module: &Path) -> Command {
 }
 
 /// Copies the module, so that nothing is generated into the checkout.
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let mut files = Vec::new();
-    super::collect(from, &mut files).map_err(|error| format!("{error:#}"))?;
-    for file in files {
-        let inside = file.strip_prefix(from).map_err(|error| error.to_string())?;
-        let to = to.join(inside);
+fn copy(place: &Place, to: &Path) -> Result<(), String> {
+    for file in place.files().map_err(|error| format!("{error:#}"))? {
+        let (from, to) = (place.sources.join(&file), to.join(&file));
         let dir = to.parent().unwrap_or(&to);
         fs::create_dir_all(dir).map_err(at(dir))?;
-        fs::copy(&file, &to).map_err(at(&file))?;
+        fs::copy(&from, &to).map_err(at(&from))?;
     }
     Ok(())
 }

@@ -4,37 +4,14 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-/// Files below a directory, relative and sorted.
-pub(super) fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    collect(dir, Path::new(""), &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn collect(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let dir = root.join(below);
-    let entries = dir
-        .read_dir()
-        .with_context(|| format!("reading {}", dir.display()))?;
-    for entry in entries {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            collect(root, &path, found)?;
-        } else {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
+use crate::files;
 
 /// Packs a directory, under its own name.
 pub(super) fn pack(dir: &Path, archive: &Path, date: u64) -> anyhow::Result<()> {
@@ -42,7 +19,7 @@ pub(super) fn pack(dir: &Path, archive: &Path, date: u64) -> anyhow::Result<()> 
     let file = File::create(archive).with_context(|| format!("creating {}", archive.display()))?;
     let packed = GzBuilder::new().mtime(0).write(file, Compression::best());
     let mut tar = Builder::new(packed);
-    for file in files(dir)? {
+    for file in files::below(dir)? {
         let from = dir.join(&file);
         let content = fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
         let runs = from.metadata()?.permissions().mode() & 0o111 != 0;

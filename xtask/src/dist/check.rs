@@ -103,7 +103,7 @@ fn files(dist: &Dist, dir: &Path, place: &Path) -> anyhow::Result<()> {
         );
         listed.insert(file.into());
     }
-    let found: BTreeSet<PathBuf> = archive::files(dir)?.into_iter().collect();
+    let found: BTreeSet<PathBuf> = crate::files::below(dir)?.into_iter().collect();
     ensure!(
         listed == found,
         "{SUMS} lists {listed:?}, and there are {found:?}"
