@@ -86,6 +86,12 @@ impl Foreign {
     }
 }
 
+/// Every language whose client was prepared.
+fn prepared() -> impl Iterator<Item = Language> {
+    let all = Language::ALL.into_iter();
+    all.filter(|language| language.prepared().is_some())
+}
+
 /// The one answer of a call.
 async fn answer_of<A: Message + Default>(begun: Begun<'_>) -> Result<A, Status> {
     let (answers, ended) = begun.ended().await;

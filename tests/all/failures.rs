@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stephost_client::reason::{FailureReason, Report, Seen, report};
-use stephost_tests::{Ended, Host, Kind, Options, Points, State, block_on};
+use stephost_tests::{Ended, Host, Kind, Points, State, block_on, rows_below};
 
 const PAGE: &str = include_str!("../../docs/failures.md");
 /// The head of the first table's first column is the same as the second's; the second column tells them apart.
@@ -15,16 +15,8 @@ const ENDINGS: &str = "| what happened | last line";
 
 /// The rows below the head that begins so: the first cell, and the others.
 fn rows(head: &str) -> BTreeMap<&'static str, Vec<&'static str>> {
-    let table = PAGE.split(head).nth(1).expect("there is such a table");
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    rows.map(|row| {
-        let mut cells = row.trim_matches('|').split(" | ").map(str::trim);
-        (cells.next().expect("a first cell"), cells.collect())
-    })
-    .collect()
+    let rows = rows_below(PAGE, head).into_iter();
+    rows.map(|mut row| (row.remove(0), row)).collect()
 }
 
 /// What a runner reports, as the page writes it.
@@ -67,12 +59,8 @@ impl World {
         let points = Points::new();
         let dir = tempfile::tempdir().expect("a directory can be made");
         let log = dir.path().join("operator.log");
-        let mut options: Options = points.options();
-        options
-            .arguments
-            .extend(["--log-file".into(), log.clone().into()]);
         World {
-            host: Host::start(options).await,
+            host: Host::start(points.options().with_log(&log)).await,
             points,
             log,
             _dir: dir,

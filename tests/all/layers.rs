@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use stephost_tests::{
-    Host, Options, Variable, block_on, program, rooms_in, run_program, step_test,
+    Host, Options, Variable, block_on, children_of, program, rooms_in, run_program, step_test,
 };
 use tempfile::TempDir;
 
@@ -380,18 +380,6 @@ fn what_lost_its_host_and_its_supervisor_at_once_is_ended_by_the_next_host() {
         second.finish().await;
         assert_eq!(rooms_in(temp.path()).len(), 0);
     });
-}
-
-fn children_of(parent: Pid) -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
-    let pids = processes.filter_map(|process| {
-        let stat = fs::read_to_string(process.path().join("stat")).ok()?;
-        let (_, rest) = stat.rsplit_once(')')?;
-        let found: i32 = rest.split_whitespace().nth(1)?.parse().ok()?;
-        let is_child = found == parent.as_raw_nonzero().get();
-        is_child.then(|| Pid::from_raw(process.file_name().to_str()?.parse().ok()?))?
-    });
-    pids.collect()
 }
 
 #[test]

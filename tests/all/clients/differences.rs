@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Response, Status};
 
 use super::carrier::Carrier;
-use super::{Foreign, data, following};
+use super::{Foreign, data, following, prepared};
 
 /// What happens, and the code that each library makes of it.
 pub(super) struct Difference {
@@ -78,12 +78,6 @@ impl Difference {
 
 fn code_of(ended: &Result<(), Status>) -> Code {
     ended.as_ref().map_or_else(Status::code, |()| Code::Ok)
-}
-
-/// Every language whose client was prepared.
-fn prepared() -> impl Iterator<Item = Language> {
-    let all = Language::ALL.into_iter();
-    all.filter(|language| language.prepared().is_some())
 }
 
 async fn connected(socket: &Path) -> StepRunnerClient<Channel> {

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use stephost_client::reason::{Seen, report};
 use stephost_tests::{
-    Host, JobStatus, Kind, Language, Options, Points, State, block_on, blocks, text_of, with_host,
+    Host, JobStatus, Kind, Language, Options, Points, State, block_on, blocks, rows_below, text_of,
+    with_host,
 };
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -13,23 +14,15 @@ use tonic::Code;
 
 use super::carrier::Carrier;
 use super::differences::DIFFERENCES;
-use super::example;
+use super::{example, prepared};
 
 const PAGE: &str = include_str!("../../../docs/clients.md");
 
 /// The rows of the table whose first column is called so, as cells without back quotes.
 pub(super) fn rows(first_column: &str) -> Vec<Vec<String>> {
-    let head = format!("\n| {first_column} |");
-    let (_, table) = PAGE.split_once(&head).expect("there is such a table");
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    rows.map(|row| {
-        let cells = row.trim_matches('|').split('|');
-        cells.map(|cell| cell.trim().replace('`', "")).collect()
-    })
-    .collect()
+    let rows = rows_below(PAGE, &format!("\n| {first_column} |")).into_iter();
+    rows.map(|row| row.iter().map(|cell| cell.replace('`', "")).collect())
+        .collect()
 }
 
 /// A code as the other libraries spell it: `INVALID_ARGUMENT`.
@@ -145,9 +138,7 @@ async fn runs(language: Option<Language>, socket: &Path) {
 
 /// Ours, and every other whose client was prepared.
 fn languages() -> impl Iterator<Item = Option<Language>> {
-    let all = Language::ALL.into_iter();
-    let prepared = all.filter(|language| language.prepared().is_some());
-    prepared.map(Some).chain([None])
+    prepared().map(Some).chain([None])
 }
 
 #[test]

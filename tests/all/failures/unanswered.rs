@@ -17,12 +17,11 @@ struct Saw {
 
 /// A host with a log and a directory of the test's own, that others may have after it.
 async fn host_in(dir: &TempDir) -> Host {
-    Host::start(Options {
-        arguments: vec!["--log-file".into(), dir.path().join("log").into()],
+    let options = Options {
         env: vec![("TMPDIR".into(), dir.path().into())],
         ..Options::default()
-    })
-    .await
+    };
+    Host::start(options.with_log(&dir.path().join("log"))).await
 }
 
 fn job(id: &str, definition: &str) -> Request {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use stephost_tests::wire::RunRequest;
 use stephost_tests::{
     Client, ClientError, EXPORTING, Host, Kind, Language, MARKER, PAYLOAD, Points, State, block_on,
-    compiled_points, program,
+    compiled_points, program, words_of,
 };
 use tonic::{Code, Status};
 
@@ -410,12 +410,7 @@ fn third_as_seen_by(language: Option<Language>, first: usize) {
             match outcome.await {
                 Ok(Ok(())) => {}
                 Ok(Err(_elapsed)) => failed.push(format!("{case:?}: hangs")),
-                Err(payload) => {
-                    let words = payload.downcast_ref::<String>().cloned();
-                    let words =
-                        words.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
-                    failed.push(format!("{case:?}: {}", words.unwrap_or_default()));
-                }
+                Err(payload) => failed.push(format!("{case:?}: {}", words_of(payload.as_ref()))),
             }
             points.release(&case.point);
         }
