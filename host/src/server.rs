@@ -9,6 +9,7 @@ mod calls;
 mod catch_panic;
 mod convert;
 mod count;
+mod deadline;
 #[cfg_attr(windows, path = "server/listen/windows.rs")]
 pub(crate) mod listen;
 pub(crate) mod metrics;
@@ -227,6 +228,7 @@ pub(crate) async fn serve(
     let server = tonic::transport::Server::builder()
         .layer(layer_fn(count::Count::new))
         .layer(tower::util::MapResponseLayer::new(refine::refined))
+        .layer(layer_fn(deadline::Deadline::new))
         .layer(layer_fn(move |service| {
             catch_panic::CatchPanic::new(service, Arc::clone(&on_broken))
         }))

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use prost::Message as _;
 use rustix::process::Signal;
-use stephost_tests::wire::{FollowLogsRequest, RunRequest};
+use stephost_tests::wire::{CloseRequest, FollowLogsRequest, RunRequest};
 use stephost_tests::{Client, State, raw, step_test, text_of};
 use tonic::Code;
 use tonic_health::ServingStatus;
@@ -557,6 +558,30 @@ step_test!(
         request.set_timeout(Duration::from_secs(2));
         host.raw().await.run(request).await.expect("it starts");
         host.job("").id("d3").run().await.succeeds();
+    }
+);
+
+step_test!(
+    d3_a_deadline_that_passes_is_told_as_one_and_what_the_call_began_goes_on,
+    |host| {
+        host.gate("gate");
+        let job = host.script(&format!("trap '' TERM; {WAIT}"));
+        let job = job.grace_ms(60_000).start().await;
+        job.wait_for("ready").await;
+        let request = CloseRequest {
+            id: job.id().to_owned(),
+        };
+        let request = request.encode_to_vec();
+        for deadline in ["0n", "100000u", "100m"] {
+            // A gRPC client has a clock too, and might be first.
+            let code = raw::code_by(host, "Close", &request, deadline).await;
+            assert_eq!(code, Code::DeadlineExceeded, "{deadline}");
+        }
+        host.open_gate("gate").await;
+        job.close().await;
+        let code = raw::code_by(host, "Status", &request, "99999999H").await;
+        assert_eq!(code, Code::NotFound, "a deadline far away");
+        host.nothing_left().await;
     }
 );
 
