@@ -154,7 +154,7 @@ const MUTATIONS: [Mutation; 12] = [
             "LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;",
             "LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | 0x800;",
         )],
-        test: ("windows", "nobody_leaves_the_job"),
+        test: ("windows", "scenario_24_nobody_leaves_the_job"),
     },
     Mutation {
         name: "any-packet-is-the-end",
@@ -166,7 +166,7 @@ const MUTATIONS: [Mutation; 12] = [
         )],
         test: (
             "windows",
-            "who_outlives_the_leader_is_kept_until_the_job_lets_go",
+            "scenario_24_who_outlives_the_leader_is_kept_until_the_job_lets_go",
         ),
     },
     Mutation {
@@ -177,7 +177,10 @@ const MUTATIONS: [Mutation; 12] = [
             "                let _ = sys::press(Key::C);\n",
             "                let _ = (sys::press, Key::C);\n",
         )],
-        test: ("windows", "a_polite_stop_reaches_every_generation"),
+        test: (
+            "windows",
+            "scenario_24_a_polite_stop_reaches_every_generation",
+        ),
     },
 ];
 

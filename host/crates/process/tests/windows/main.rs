@@ -247,7 +247,7 @@ async fn there_is_nothing_to_read_on_stdin() {
 }
 
 #[tokio::test]
-async fn a_kill_ends_three_generations() {
+async fn scenario_24_a_kill_ends_three_generations() {
     let (running, output) = begin(plan(&["tree", "3"])).await;
     let everybody = witnesses(&output, 3).await;
     running.stopper().kill();
@@ -275,7 +275,7 @@ async fn a_dropped_step_is_killed() {
 }
 
 #[tokio::test]
-async fn who_outlives_the_leader_is_kept_until_the_job_lets_go() {
+async fn scenario_24_who_outlives_the_leader_is_kept_until_the_job_lets_go() {
     let (report, output) = run(plan(&["leave"])).await;
     let child = witnesses(&output, 1).await.remove(0);
     assert_eq!((report.exit, report.killed), (Exit::Code(7), false));
@@ -294,14 +294,14 @@ async fn who_outlives_the_leader_is_kept_until_the_job_lets_go() {
 }
 
 #[tokio::test]
-async fn nobody_leaves_the_job() {
+async fn scenario_24_nobody_leaves_the_job() {
     let (report, output) = run(plan(&["break-away"])).await;
     assert_eq!(output.out(), "refused Some(5)\n", "access is denied");
     assert_eq!(left_by(&report), 0);
 }
 
 #[tokio::test]
-async fn a_job_in_the_job_ends_with_it() {
+async fn scenario_24_a_job_in_the_job_ends_with_it() {
     // A step that is itself a host of steps.
     let (running, output) = begin(plan(&["host", "tree", "2"])).await;
     let inner = witnesses(&output, 2).await;
@@ -314,7 +314,7 @@ async fn a_job_in_the_job_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_polite_stop_reaches_every_generation() {
+async fn scenario_24_a_polite_stop_reaches_every_generation() {
     let (running, output) = begin(plan(&["polite", "3"])).await;
     for generation in 1..=3 {
         output.line(&format!("ready {generation}")).await;
@@ -336,7 +336,7 @@ async fn a_polite_stop_reaches_every_generation() {
 }
 
 #[tokio::test]
-async fn who_does_not_end_when_asked_is_killed() {
+async fn scenario_24_who_does_not_end_when_asked_is_killed() {
     let (running, output) = begin(plan(&["deaf"])).await;
     let deaf = witnesses(&output, 1).await.remove(0);
     let stopper = running.stopper();
@@ -429,7 +429,7 @@ fn the_death_of_the_host_leaves_nobody() {
 }
 
 #[test]
-fn a_host_without_a_console_stops_a_step_politely() {
+fn scenario_24_a_host_without_a_console_stops_a_step_politely() {
     let mut host = Host::start(&["polite", "2"], DETACHED_PROCESS);
     let mut ready = [host.line(), host.line()];
     ready.sort();
