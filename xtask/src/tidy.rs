@@ -5,7 +5,8 @@
 //! - header: every Rust file opens with `//!`;
 //! - name: no file is called by a word that says nothing;
 //! - panic: no profile makes the host abort where it ought to unwind;
-//! - link: what the Markdown pages link to, and the index of the architecture page, exists.
+//! - link: what the Markdown pages link to, and the index of the architecture page, exists;
+//! - promise: where a row of a page names a Rust file and a test, the test is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ fn findings(root: &Path) -> anyhow::Result<Vec<String>> {
         }
         if file.extension().is_some_and(|extension| extension == "md") {
             check_links(root, file, &mut findings)?;
+            check_promises(root, file, &mut findings)?;
         }
     }
     Ok(findings)
@@ -271,6 +273,40 @@ fn check_links(root: &Path, file: &Path, findings: &mut Vec<String>) -> anyhow::
     Ok(())
 }
 
+/// A promise is held by nobody when its test has another name by now.
+fn check_promises(root: &Path, file: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    let quoted = |cell: &str| {
+        let inner = cell.trim().strip_prefix('`')?.strip_suffix('`')?;
+        Some(inner.to_owned())
+    };
+    for row in read(root, file)?
+        .lines()
+        .filter(|line| line.starts_with('|'))
+    {
+        let cells: Vec<_> = row.split('|').map(quoted).collect();
+        for pair in cells.windows(2) {
+            let [Some(source), Some(test)] = pair else {
+                continue;
+            };
+            if !source.ends_with(".rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(root.join(source)).unwrap_or_default();
+            let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+            if !text
+                .split(|letter| !is_name(letter))
+                .any(|word| word == test)
+            {
+                findings.push(format!(
+                    "{}: there is no `{test}` in {source}",
+                    file.display()
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,7 +352,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        let page = "<!-- tidy: crates -->\n| a | b |\n|-|-|\n| `one` | – |\n\n<!-- tidy: modules -->\n| a | b |\n|-|-|\n| `run` | – |\n\n[x](gone.md) `host/gone.rs`\n";
+        let page = "<!-- tidy: crates -->\n| a | b |\n|-|-|\n| `one` | – |\n\n<!-- tidy: modules -->\n| a | b |\n|-|-|\n| `run` | – |\n\n[x](gone.md) `host/gone.rs`\n\n| p | in | test |\n|-|-|-|\n| x | `host/src/run.rs` | `renamed` |\n";
         write("docs/ARCHITECTURE.md", page);
         write("Cargo.toml", "[profile.release]\npanic = \"abort\"\n");
         write(
@@ -334,6 +370,7 @@ mod tests {
             "the link gone.md leads nowhere",
             "the profile `release` must keep panic",
             "`host/gone.rs` does not exist",
+            "there is no `renamed` in host/src/run.rs",
         ] {
             assert!(
                 findings.contains(expected),
