@@ -223,6 +223,41 @@ fn an_ordinary_user_leaves_nobody_either() {
 }
 
 #[test]
+fn a_step_reads_neither_its_supervisor_nor_the_host() {
+    block_on(async {
+        let room = tempfile::TempDir::new().expect("a directory can be made");
+        // Root reads everybody.
+        let options = if geteuid().is_root() {
+            Options {
+                program: Some(copied(room.path(), &program(), "stephost")),
+                user: Some(65534),
+                ..Options::default()
+            }
+        } else {
+            Options::default()
+        };
+        let host = Host::start(options).await;
+        let pid = host.pid().as_raw_nonzero();
+        let script = format!(
+            "sleep 60 & for pid in $! $PPID {pid}; do for file in environ mem maps; do \
+             (: < /proc/$pid/$file) 2>/dev/null && echo \"$file of $pid\"; done; done; kill $!; echo \"child $!\""
+        );
+        let ended = host.script(&script).run().await;
+        ended.succeeds();
+        let out = ended.out();
+        let child = out
+            .lines()
+            .last()
+            .and_then(|last| last.strip_prefix("child "));
+        let child = child.expect("it goes on to its end");
+        let own_child =
+            format!("environ of {child}\nmem of {child}\nmaps of {child}\nchild {child}\n");
+        assert_eq!(out, own_child, "and nobody else");
+        host.finish().await;
+    });
+}
+
+#[test]
 fn scenario_18_who_belongs_to_another_user_is_named_and_holds_nobody_up() {
     if !geteuid().is_root() {
         return; // only root can make another user's process
