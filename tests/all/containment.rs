@@ -14,7 +14,7 @@ use stephost_tests::{Host, Options, block_on, installed_program, program, step_t
 
 /// One of each.
 pub(super) const KINDS: &str =
-    "bg ignterm daemon daemon-clean stopped pipehold pgnest storm chain chain-pg";
+    "bg ignterm daemon daemon-clean stopped stopped-trap pipehold pgnest storm chain chain-pg";
 /// How long the processes of a host that was killed may live on.
 const AFTERLIFE: Duration = Duration::from_secs(10);
 
@@ -221,6 +221,24 @@ fn an_ordinary_user_leaves_nobody_either() {
         all_gone(&host, &tag).await;
     });
 }
+
+step_test!(
+    scenario_06_a_stopped_child_among_two_hundred_hears_that_its_job_is_cancelled,
+    |host| {
+        for round in 0..5 {
+            let asked = host.work().join("asked");
+            assert!(!asked.exists());
+            let tag = tag(host, &round.to_string());
+            let animals = zoo(built_zoo(), &tag, "storm stopped-trap");
+            let job = host.job(&animals).grace_ms(60_000).start().await;
+            job.wait_for("zoo ready").await;
+            job.cancel().await;
+            job.ended().await.is_cancelled();
+            fs::remove_file(asked).expect("it heard, and had the time to say so");
+            assert_eq!(alive(host, &tag), nobody());
+        }
+    }
+);
 
 #[test]
 fn a_step_reads_neither_its_supervisor_nor_the_host() {

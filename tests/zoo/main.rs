@@ -22,7 +22,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, Uid, getpid, kill_process, setpgid, setsid};
+use rustix::process::{
+    Pid, Signal, Uid, WaitId, WaitIdOptions, getpid, kill_process, setpgid, setsid, waitid,
+};
 
 /// Longest life of any of them.
 const LIFE: Duration = Duration::from_secs(60);
@@ -69,6 +71,10 @@ fn begin(kind: &str, tag: &str) {
             .read_exact(&mut word)
             .expect("it says that it lives");
         assert_eq!(&word, b"ready\n");
+        if kind.starts_with("stopped") {
+            let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(Pid::from_child(&child)), stopped).expect("it is our child");
+        }
     }
 }
 
@@ -110,6 +116,13 @@ fn be(kind: &str, tag: &str, rest: &[&str]) {
         "stopped" => {
             ready();
             kill_process(getpid(), Signal::STOP).expect("it stops");
+        }
+        // Asked to end, it says so in a file, and goes.
+        "stopped-trap" => {
+            let script =
+                "trap 'echo asked >asked; exit' TERM; echo ready; sleep 60 & kill -STOP $$; wait";
+            let error = Command::new("/bin/sh").args(["-c", script, tag]).exec();
+            panic!("{error}");
         }
         // Only with the set-user-id bit, and root as the program's owner.
         "sudo" => {
