@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stephost_bench::figure::{Figure, as_f64, median, micros};
-use stephost_client::{Client, Request, State};
+use stephost_client::{Client, Follow, Request, State};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -350,7 +350,7 @@ impl Bench {
                 }
                 for id in &ids {
                     let mut log = client.follow(id, 0);
-                    log.next().await.unwrap().expect("it says that it is up");
+                    up(&mut log).await;
                 }
             });
         }
@@ -404,7 +404,7 @@ impl Bench {
                 let id = request.id.clone();
                 client.run(request).await.unwrap();
                 let mut log = client.follow(&id, 0);
-                log.next().await.unwrap().expect("it says that it is up");
+                up(&mut log).await;
                 let since = Instant::now();
                 client.close(&id).await.unwrap();
                 micros(since.elapsed().saturating_sub(GRACE)) / 1e3
@@ -435,6 +435,14 @@ fn repeated(step: &str) -> String {
         .map(|number| format!("- {{name: s{number}, {step}}}\n"))
         .collect();
     format!("{{}}\n---\nrun:\n{steps}")
+}
+
+/// Waits until a step has said that it is up. The line before is the host's, and may come before the step has begun.
+async fn up(log: &mut Follow) {
+    let mut said = Vec::new();
+    while !said.ends_with(b"up\n") {
+        said.extend_from_slice(&log.next().await.unwrap().expect("it says so"));
+    }
 }
 
 /// Run to Close, the log read to its end.
