@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::files;
+
 /// Names that say nothing about what lives there.
 const EMPTY_NAMES: [&str; 8] = [
     "util", "utils", "common", "helper", "helpers", "misc", "manager", "mod",
@@ -32,8 +34,10 @@ pub(crate) fn tidy(root: &Path) -> anyhow::Result<()> {
 }
 
 fn findings(root: &Path) -> anyhow::Result<Vec<String>> {
-    let mut files = Vec::new();
-    collect(root, root, &mut files)?;
+    // Without what git and cargo keep in the checkout.
+    let files = files::of_interest(root, |path| {
+        !path.ends_with("target") && !path.ends_with(".git")
+    })?;
     let page = read(root, Path::new(ARCHITECTURE))?;
     let mut findings = Vec::new();
     check_crates(root, &files, &table(&page, "crates"), &mut findings)?;
@@ -50,28 +54,6 @@ fn findings(root: &Path) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(findings)
-}
-
-/// Files of the checkout, relative; without what git and cargo keep there.
-fn collect(root: &Path, dir: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in dir
-        .read_dir()
-        .with_context(|| format!("reading {}", dir.display()))?
-    {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == "target" || name == ".git" {
-            continue;
-        }
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            collect(root, &path, files)?;
-        } else if let Ok(relative) = path.strip_prefix(root) {
-            files.push(relative.to_owned());
-        }
-    }
-    files.sort();
-    Ok(())
 }
 
 fn read(root: &Path, file: &Path) -> anyhow::Result<String> {

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::linked::{Linked, Package, by_package};
 use crate::cargo::root;
+use crate::files;
 
 /// The list of crates and the texts.
 pub(super) const FILE: &str = "THIRD-PARTY.txt";
@@ -148,8 +149,7 @@ impl Found {
         let (name, version) = package;
         let manifest = Path::new(details["manifest_path"].as_str().unwrap_or_default());
         let dir = manifest.parent().context("a manifest has a directory")?;
-        let mut texts = Vec::new();
-        collect(dir, Path::new(""), 0, &mut texts)?;
+        let mut texts = licences(dir)?;
         if let Ok(text) = fs::read_to_string(own_texts.join(format!("{name}.txt"))) {
             texts.push(Text {
                 name: "LICENSE".to_owned(),
@@ -194,27 +194,21 @@ fn commit(dir: &Path) -> Option<String> {
     said["git"]["sha1"].as_str().map(str::to_owned)
 }
 
-/// Files with licences below a crate.
-fn collect(root: &Path, below: &Path, depth: usize, texts: &mut Vec<Text>) -> anyhow::Result<()> {
-    let dir = root.join(below);
-    let entries = dir
-        .read_dir()
-        .with_context(|| format!("reading {}", dir.display()))?;
-    for entry in entries {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        let kind = entry.file_type()?;
-        if kind.is_dir() && depth < DEPTH_MAX {
-            collect(root, &path, depth + 1, texts)?;
-        } else if kind.is_file() && is_licence(&path) {
-            let bytes = fs::read(root.join(&path))?;
+/// Licences below a crate, by their paths. Whoever follows a link leaves the crate.
+fn licences(dir: &Path) -> anyhow::Result<Vec<Text>> {
+    let files = files::of_interest(dir, |path| path.components().count() <= DEPTH_MAX + 1)?;
+    let mut texts = Vec::new();
+    for path in files.into_iter().filter(|path| is_licence(path)) {
+        let file = dir.join(&path);
+        if file.symlink_metadata()?.is_file() {
+            let bytes = fs::read(file)?;
             texts.push(Text {
                 name: path.display().to_string(),
                 text: String::from_utf8_lossy(&bytes).into_owned(),
             });
         }
     }
-    Ok(())
+    Ok(texts)
 }
 
 fn is_licence(path: &Path) -> bool {
