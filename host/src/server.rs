@@ -5,6 +5,7 @@
 //! [`listen`] for the socket; and [`metrics`], where an operator reads figures. Promises: `Internal` is only ever answered for a fault of the host itself;
 //! an error text is one line, without paths of the host, at most 512 bytes. Never decides about a job.
 
+mod around;
 mod calls;
 mod catch_panic;
 mod convert;
@@ -33,6 +34,7 @@ use tokio::sync::{Notify, watch};
 use tonic::{Request, Response, Status};
 use tower::layer::layer_fn;
 
+use self::around::Around;
 use self::listen::Listener;
 use crate::jobs::Jobs;
 use crate::observe;
@@ -226,11 +228,14 @@ pub(crate) async fn serve(
     });
     let (stop_listening, stopped_listening) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
-        .layer(layer_fn(count::Count::new))
+        .layer(layer_fn(|service| Around::new(service, count::counted)))
         .layer(tower::util::MapResponseLayer::new(refine::refined))
-        .layer(layer_fn(deadline::Deadline::new))
+        .layer(layer_fn(|service| Around::new(service, deadline::kept)))
         .layer(layer_fn(move |service| {
-            catch_panic::CatchPanic::new(service, Arc::clone(&on_broken))
+            let on_broken = Arc::clone(&on_broken);
+            Around::new(service, move |inner, request| {
+                catch_panic::caught(inner, request, &on_broken)
+            })
         }))
         .add_service(health)
         .add_service(service)

@@ -12,84 +12,60 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
 use stephost_job::JobId;
 use tonic::Status;
 use tonic::body::Body;
-use tower::Service;
 
+use super::around::{Answer, Calls};
 use super::calls;
 use crate::observe::panics::{Incident, Scope};
 
 /// Hears of a call that broke: its path, the job it had named, the incident.
 pub(super) type OnBroken = Arc<dyn Fn(&str, &JobId, &Incident) + Send + Sync>;
 
-/// A service in the net.
-#[derive(Clone)]
-pub(super) struct CatchPanic<S> {
-    inner: S,
-    on_broken: OnBroken,
-}
-
-impl<S> CatchPanic<S> {
-    pub(super) fn new(inner: S, on_broken: OnBroken) -> CatchPanic<S> {
-        CatchPanic { inner, on_broken }
-    }
-}
-
-impl<S> Service<http::Request<Body>> for CatchPanic<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let call = Call::new(request.uri().path(), &self.on_broken);
-        let begun = call.scope.around_now(|| {
-            stephost_fault::stage!(call.name(), "call");
-            self.inner.call(request)
+/// Makes a call in the net.
+pub(super) fn caught<S: Calls>(
+    inner: &mut S,
+    request: http::Request<Body>,
+    on_broken: &OnBroken,
+) -> Answer<S> {
+    let call = Call::new(request.uri().path(), on_broken);
+    let begun = call.scope.around_now(|| {
+        stephost_fault::stage!(call.name(), "call");
+        inner.call(request)
+    });
+    let begun = match begun {
+        Ok(begun) => begun,
+        Err(incident) => {
+            let response = call.broken(&incident).into_http();
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+    };
+    Box::pin(async move {
+        let answer = call.scope.clone().around(async {
+            stephost_fault::stage!(
+                call.name(),
+                "begin",
+                waits,
+                fails: Ok(Status::unavailable("injected").into_http())
+            );
+            let answer = begun.await;
+            stephost_fault::stage!(call.name(), "answer", waits);
+            answer
         });
-        let begun = match begun {
-            Ok(begun) => begun,
-            Err(incident) => {
-                let response = call.broken(&incident).into_http();
-                return Box::pin(std::future::ready(Ok(response)));
-            }
-        };
-        Box::pin(async move {
-            let answer = call.scope.clone().around(async {
-                stephost_fault::stage!(
-                    call.name(),
-                    "begin",
-                    waits,
-                    fails: Ok(Status::unavailable("injected").into_http())
-                );
-                let answer = begun.await;
-                stephost_fault::stage!(call.name(), "answer", waits);
-                answer
-            });
-            match answer.await {
-                Err(incident) => Ok(call.broken(&incident).into_http()),
-                Ok(response) => response.map(|response| {
-                    response.map(|body| {
-                        Body::new(CaughtBody {
-                            call,
-                            inner: Some(body),
-                        })
+        match answer.await {
+            Err(incident) => Ok(call.broken(&incident).into_http()),
+            Ok(response) => response.map(|response| {
+                response.map(|body| {
+                    Body::new(CaughtBody {
+                        call,
+                        inner: Some(body),
                     })
-                }),
-            }
-        })
-    }
+                })
+            }),
+        }
+    })
 }
 
 /// What the net knows of a call.
@@ -180,7 +156,9 @@ impl http_body::Body for CaughtBody {
 mod tests {
     use std::convert::Infallible;
 
+    use futures_util::future::BoxFuture;
     use http_body::Body as _;
+    use tower::Service;
 
     use super::*;
 
@@ -236,11 +214,9 @@ mod tests {
     #[tokio::test]
     async fn a_panic_anywhere_in_a_call_is_internal_with_an_incident_and_no_payload() {
         for at in [At::Call, At::Future, At::FirstFrame, At::SecondFrame] {
-            let mut service = CatchPanic::new(Panics(at), Arc::new(|_, _, _| {}));
-            let response = service
-                .call(http::Request::new(Body::empty()))
-                .await
-                .unwrap();
+            let on_broken: OnBroken = Arc::new(|_, _, _| {});
+            let request = http::Request::new(Body::empty());
+            let response = caught(&mut Panics(at), request, &on_broken).await.unwrap();
             let (head, mut body) = response.into_parts();
             let mut headers = head.headers;
             while let Some(frame) =

@@ -8,13 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::Service;
 
+use super::around::{Answer, Calls};
 use super::calls;
 use crate::observe::metrics;
 
@@ -87,51 +86,25 @@ impl Drop for Counted {
     }
 }
 
-/// A service whose calls are counted.
-#[derive(Clone)]
-pub(super) struct Count<S> {
-    inner: S,
-}
-
-impl<S> Count<S> {
-    pub(super) fn new(inner: S) -> Count<S> {
-        Count { inner }
-    }
-}
-
-impl<S> Service<http::Request<Body>> for Count<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let mut counted = Counted::new(request.uri().path());
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let answer = answer.await;
-            match answer {
-                Ok(response) => {
-                    if let Some(code) = code(response.headers()) {
-                        counted.ends(code);
-                    }
-                    Ok(response.map(|inner| Body::new(CountedBody { inner, counted })))
+/// Makes a call that is counted.
+pub(super) fn counted<S: Calls>(inner: &mut S, request: http::Request<Body>) -> Answer<S> {
+    let mut counted = Counted::new(request.uri().path());
+    let answer = inner.call(request);
+    Box::pin(async move {
+        let answer = answer.await;
+        match answer {
+            Ok(response) => {
+                if let Some(code) = code(response.headers()) {
+                    counted.ends(code);
                 }
-                Err(error) => {
-                    counted.ends(Code::Unknown);
-                    Err(error)
-                }
+                Ok(response.map(|inner| Body::new(CountedBody { inner, counted })))
             }
-        })
-    }
+            Err(error) => {
+                counted.ends(Code::Unknown);
+                Err(error)
+            }
+        }
+    })
 }
 
 /// A body whose trailers are looked at.

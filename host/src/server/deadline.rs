@@ -4,15 +4,14 @@
 //! own clock says is a matter of who was first, and a job that was cancelled looks the same. Ends the call, never what
 //! the call has begun: no job has its timeout from here (design D3).
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use tower::Service;
+
+use super::around::{Answer, Calls};
 
 /// Where a caller says how long it waits: at most eight digits and a unit.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -23,45 +22,19 @@ const BEFORE_THE_LIBRARY: Duration = Duration::from_millis(1);
 /// What the caller reads.
 const PASSED: &str = "the deadline of this call has passed; what it began goes on";
 
-/// A service whose answers begin before the caller's deadline. How long a stream goes on afterwards is the caller's to watch.
-#[derive(Clone)]
-pub(super) struct Deadline<S> {
-    inner: S,
-}
-
-impl<S> Deadline<S> {
-    pub(super) fn new(inner: S) -> Deadline<S> {
-        Deadline { inner }
-    }
-}
-
-impl<S> Service<http::Request<Body>> for Deadline<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let waits = asked(request.headers());
-        let until = waits
-            .and_then(|waits| Instant::now().checked_add(waits.saturating_sub(BEFORE_THE_LIBRARY)));
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let Some(until) = until else {
-                return answer.await;
-            };
-            let answered = tokio::time::timeout_at(until, answer).await;
-            answered.unwrap_or_else(|_| Ok(Status::deadline_exceeded(PASSED).into_http()))
-        })
-    }
+/// Makes a call whose answer begins before the caller's deadline. How long a stream goes on afterwards is the caller's to watch.
+pub(super) fn kept<S: Calls>(inner: &mut S, request: http::Request<Body>) -> Answer<S> {
+    let waits = asked(request.headers());
+    let until = waits
+        .and_then(|waits| Instant::now().checked_add(waits.saturating_sub(BEFORE_THE_LIBRARY)));
+    let answer = inner.call(request);
+    Box::pin(async move {
+        let Some(until) = until else {
+            return answer.await;
+        };
+        let answered = tokio::time::timeout_at(until, answer).await;
+        answered.unwrap_or_else(|_| Ok(Status::deadline_exceeded(PASSED).into_http()))
+    })
 }
 
 /// How long the caller waits; `None` when it does not say, or says it in no form that there is.
