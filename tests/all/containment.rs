@@ -15,6 +15,8 @@ use stephost_tests::{Host, Options, block_on, installed_program, program, step_t
 /// One of each.
 pub(super) const KINDS: &str =
     "bg ignterm daemon daemon-clean stopped stopped-trap pipehold pgnest storm chain chain-pg";
+/// An ordinary user without a name.
+pub(super) const USER: u32 = 65534;
 /// How long the processes of a host that was killed may live on.
 const AFTERLIFE: Duration = Duration::from_secs(10);
 
@@ -191,14 +193,8 @@ fn an_ordinary_user_leaves_nobody_either() {
     }
     block_on(async {
         let room = tempfile::TempDir::new().expect("a directory can be made");
-        let program = copied(room.path(), &program(), "stephost");
         let zoo_program = copied(room.path(), built_zoo(), "zoo");
-        let nobodys = Options {
-            program: Some(program),
-            user: Some(65534),
-            ..Options::default()
-        };
-        let host = Host::start(nobodys).await;
+        let host = nobodys_host(room.path()).await;
         for round in 0..3 {
             let tag = tag(&host, &format!("nobodys-{round}"));
             let job = host
@@ -245,16 +241,11 @@ fn a_step_reads_neither_its_supervisor_nor_the_host() {
     block_on(async {
         let room = tempfile::TempDir::new().expect("a directory can be made");
         // Root reads everybody.
-        let options = if geteuid().is_root() {
-            Options {
-                program: Some(copied(room.path(), &program(), "stephost")),
-                user: Some(65534),
-                ..Options::default()
-            }
+        let host = if geteuid().is_root() {
+            nobodys_host(room.path()).await
         } else {
-            Options::default()
+            Host::start(Options::default()).await
         };
-        let host = Host::start(options).await;
         let pid = host.pid().as_raw_nonzero();
         let script = format!(
             "sleep 60 & for pid in $! $PPID {pid}; do for file in environ mem maps; do \
@@ -282,16 +273,10 @@ fn scenario_18_who_belongs_to_another_user_is_named_and_holds_nobody_up() {
     }
     block_on(async {
         let room = tempfile::TempDir::new().expect("a directory can be made");
-        let program = copied(room.path(), &program(), "stephost");
         let zoo_program = copied(room.path(), built_zoo(), "zoo");
         let as_its_owner = fs::Permissions::from_mode(0o4755);
         fs::set_permissions(&zoo_program, as_its_owner).expect("it is ours");
-        let nobodys = Options {
-            program: Some(program),
-            user: Some(65534),
-            ..Options::default()
-        };
-        let host = Host::start(nobodys).await;
+        let host = nobodys_host(room.path()).await;
         let tag = tag(&host, "sudo");
         let job = host
             .job(&zoo(&zoo_program, &tag, "bg sudo"))
@@ -331,6 +316,16 @@ pub(super) fn pids(tag: &str) -> Vec<Pid> {
     });
     let pids = tagged.filter_map(|process| process.file_name().to_str()?.parse().ok());
     pids.filter_map(Pid::from_raw).collect()
+}
+
+/// A host of an ordinary user, whose program is a copy in `room`. Only root can start it.
+async fn nobodys_host(room: &Path) -> Host {
+    Host::start(Options {
+        program: Some(copied(room, &program(), "stephost")),
+        user: Some(USER),
+        ..Options::default()
+    })
+    .await
 }
 
 /// A copy that everybody may run.

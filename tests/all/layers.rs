@@ -14,10 +14,7 @@ use stephost_tests::{
 };
 use tempfile::TempDir;
 
-use crate::containment::{KINDS, alive, all_gone, built_zoo, copied, exec, pids, tag, zoo};
-
-/// An ordinary user without a name.
-const USER: u32 = 65534;
+use crate::containment::{KINDS, USER, alive, all_gone, built_zoo, copied, exec, pids, tag, zoo};
 
 /// The tree of version 2 that is mounted here, and what this process is in.
 pub(super) fn own_cgroup() -> Option<PathBuf> {

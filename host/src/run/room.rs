@@ -16,6 +16,7 @@ pub(crate) mod journal;
 #[cfg_attr(windows, path = "room/windows/place.rs")]
 mod place;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -180,6 +181,11 @@ impl Drop for Room {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Whether an entry of a room stays when it is emptied: the record, and the journal, which is a file.
+fn stays(name: &OsStr, is_dir: bool) -> bool {
+    name == RECORD || (name == journal::NAME && !is_dir)
 }
 
 /// What a file ends with, `bytes_max` bytes of it at most.

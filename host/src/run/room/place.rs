@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::super::workspace::removal;
-use super::{RECORD, journal};
+use super::{RECORD, journal, stays};
 
 /// File systems on which a lock may not reach the host that holds it: NFS, SMB and CIFS, 9p, FUSE, Ceph (magic.h).
 #[cfg(target_os = "linux")]
@@ -127,7 +127,7 @@ impl Place {
             let entry = entry?;
             let name = entry.file_name();
             let is_dir = entry.file_type()?.is_dir();
-            if name == RECORD || (name == journal::NAME && !is_dir) {
+            if stays(&name, is_dir) {
                 continue;
             }
             if is_dir {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OPEN_REPARSE_POINT;
 
-use super::{RECORD, journal};
+use super::{RECORD, journal, stays};
 use crate::files;
 
 /// A room's directory.
@@ -128,7 +128,7 @@ impl Place {
             let entry = entry?;
             let name = entry.file_name();
             let is_dir = entry.file_type()?.is_dir();
-            if name == RECORD || (name == journal::NAME && !is_dir) {
+            if stays(&name, is_dir) {
                 continue;
             }
             // Both follow no link, whatever comes into their way.
