@@ -16,7 +16,6 @@ mod slots;
 mod tombstone;
 
 use std::collections::hash_map::Entry as MapEntry;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,8 +30,8 @@ use crate::config::{self, Background};
 use crate::logfile::LogReader;
 use crate::observe::panics::Incident;
 use crate::run::Functions;
-use crate::run::room::Room;
 use crate::run::room::journal::{Journal, Left, Recorded};
+use crate::run::room::{Lodging, Room};
 
 pub(crate) use driver::{JobView, Life};
 pub(crate) use prepare::{RefusedJob, Submission, Variable, Work};
@@ -140,10 +139,10 @@ pub(crate) struct Hosting {
 }
 
 impl Hosting {
-    fn directory(&self) -> PathBuf {
+    fn lodging(&self) -> Lodging {
         match &self.room {
-            Some(room) if room.is_there() => room.path().to_owned(),
-            Some(_) | None => config::temp_dir(),
+            Some(room) if room.is_there() => Lodging::Room(Arc::clone(room)),
+            Some(_) | None => Lodging::Elsewhere(config::temp_dir()),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! error for every follower and never a clean end (design D4).
 //!
 //! The file has no name: nothing is left behind when the host is killed, and it stays readable until the
-//! last follower is gone. Bounded by [`LOG_BYTES_MAX`]; what does not fit, or does not fit on the disk, is
+//! last follower is gone. (On Windows it has one, and goes with the last who has it open.) Bounded by [`LOG_BYTES_MAX`]; what does not fit, or does not fit on the disk, is
 //! counted and named in the log as soon as a line can be written again. Those who outlived their step have a smaller room of
 //! their own ([`BACKGROUND_BYTES_MAX`]). Never blocks on a reader.
 
@@ -15,7 +15,6 @@ pub(crate) mod follow;
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stephost_fault::point;
@@ -23,6 +22,7 @@ use stephost_joblog::{BackgroundId, JobLog, LogOffset, SECRETS_BYTES_MAX, Secret
 use tokio::sync::watch;
 
 use crate::observe::metrics;
+use crate::run::room::Lodging;
 use crate::{clock, files};
 
 /// Longest stored log in bytes. Later output is dropped and counted.
@@ -79,15 +79,23 @@ pub(crate) struct Progress {
 /// When the last holder lets go of it without [`LogWriter::end`], followers get an error.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
-    file: Arc<File>,
+    stored: Arc<Stored>,
     writer: Mutex<Writer>,
     progress: watch::Sender<Progress>,
+}
+
+/// The file of a log.
+#[derive(Debug)]
+struct Stored {
+    file: File,
+    /// After the file.
+    _lodging: Lodging,
 }
 
 /// The reading end of a job's log.
 #[derive(Debug, Clone)]
 pub(crate) struct LogReader {
-    file: Arc<File>,
+    stored: Arc<Stored>,
     progress: watch::Receiver<Progress>,
 }
 
@@ -98,19 +106,25 @@ impl LogReader {
     }
 }
 
-/// Makes an empty log in `dir` that hides `secrets`.
+/// Makes an empty log there that hides `secrets`.
 ///
 /// # Errors
 ///
 /// When the file cannot be made, for instance on a full disk.
-pub(crate) fn create(dir: &Path, secrets: Secrets) -> io::Result<(Arc<LogWriter>, LogReader)> {
-    let file = Arc::new(tempfile::tempfile_in(dir)?);
+pub(crate) fn create(
+    lodging: Lodging,
+    secrets: Secrets,
+) -> io::Result<(Arc<LogWriter>, LogReader)> {
+    let stored = Arc::new(Stored {
+        file: tempfile::tempfile_in(lodging.path())?,
+        _lodging: lodging,
+    });
     let progress = watch::Sender::new(Progress {
         bytes: 0,
         end: None,
     });
     let reader = LogReader {
-        file: Arc::clone(&file),
+        stored: Arc::clone(&stored),
         progress: progress.subscribe(),
     };
     let writer = Writer {
@@ -126,7 +140,7 @@ pub(crate) fn create(dir: &Path, secrets: Secrets) -> io::Result<(Arc<LogWriter>
         ended: false,
     };
     let writer = LogWriter {
-        file,
+        stored,
         writer: Mutex::new(writer),
         progress,
     };
@@ -270,7 +284,7 @@ impl LogWriter {
             return;
         }
         change(&mut writer);
-        if writer.store(&self.file) {
+        if writer.store(&self.stored.file) {
             let bytes = writer.bytes;
             self.progress.send_modify(|progress| progress.bytes = bytes);
         }
@@ -370,7 +384,8 @@ mod tests {
     fn log(secrets: &[&str]) -> (Arc<LogWriter>, LogReader, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let secrets = secrets.iter().map(|secret| secret.as_bytes().to_vec());
-        let (writer, reader) = create(dir.path(), Secrets::new(secrets)).unwrap();
+        let lodging = Lodging::Elsewhere(dir.path().to_owned());
+        let (writer, reader) = create(lodging, Secrets::new(secrets)).unwrap();
         (writer, reader, dir)
     }
 

@@ -45,7 +45,7 @@ async fn a_function_with_a_program_and_a_builtin_runs_and_leaves_nothing() {
     assert!(done.status.success(), "{}{}", done.out, done.err);
     assert!(done.out.contains("from the host\n"), "{}", done.out);
     assert!(done.out.contains("Hello, Windows!"), "{}", done.out);
-    assert_eq!(entries(&temp), Vec::<String>::new());
+    assert_eq!(entries(&temp), Vec::<String>::new(), "{}", done.err);
 }
 
 #[tokio::test]
@@ -202,24 +202,52 @@ async fn a_host_that_is_killed_leaves_nobody_and_the_next_one_removes_its_room()
     next.kill().await;
 }
 
-#[tokio::test]
-async fn a_host_that_hears_ctrl_c_ends_by_itself_and_leaves_nothing() {
-    // Only who has a console hears a key, and every step has one: so this host is the step of another.
+/// A host that listens at `pipe` as the step `j` of another: only who has a console hears a key, and every step has one.
+async fn host_with_a_console(pipe: &str) -> Host {
     let outer = Host::start().await;
-    let inner = new_pipe();
     let program = program().to_str().unwrap().replace('\\', "/");
     let steps = format!(
-        "spec: {{}}\n---\nexec:\n  command: ['{program}', steps, serve, --socket, '{inner}']\n"
+        "spec: {{}}\n---\nexec:\n  command: ['{program}', steps, serve, --drain-timeout, 100ms, --socket, '{pipe}']\n"
     );
     outer.begin("j", &steps, Some(GUARD)).await;
     outer.heard("j", MARKER).await;
     assert_eq!(rooms(&outer.temp).len(), 2);
+    outer
+}
+
+/// Lets that host hear Ctrl-C, and sees that it ends by itself and takes its room along: one that is killed cannot tidy up.
+async fn ends_by_itself(outer: Host) {
     within("Cancel", outer.client.cancel("j")).await.unwrap();
-    outer.log("j").await;
+    let log = outer.log("j").await;
     assert_eq!(outer.status("j").await.state, State::Cancelled);
-    // One that is killed cannot tidy up.
-    assert_eq!(rooms(&outer.temp).len(), 1);
+    assert_eq!(rooms(&outer.temp).len(), 1, "{log}");
     outer.kill().await;
+}
+
+#[tokio::test]
+async fn a_host_that_hears_ctrl_c_ends_by_itself_and_leaves_nothing() {
+    let outer = host_with_a_console(&new_pipe()).await;
+    ends_by_itself(outer).await;
+}
+
+#[tokio::test]
+async fn a_host_whose_log_somebody_has_not_read_to_its_end_leaves_nothing() {
+    let pipe = new_pipe();
+    let outer = host_with_a_console(&pipe).await;
+    let client = within("connecting", Client::connect(Path::new(&pipe))).await;
+    let client = client.unwrap();
+    // More than all buffers on the way hold, so that its file stays open.
+    let request = Request {
+        id: "long".to_owned(),
+        steps: function(&["fill", "2048"]),
+        ..Request::default()
+    };
+    within("Run", client.run(request)).await.unwrap();
+    let mut follow = client.follow("long", 0);
+    let first = within("the log", follow.next()).await.unwrap();
+    assert!(first.is_some());
+    ends_by_itself(outer).await;
+    drop(follow);
 }
 
 #[tokio::test]

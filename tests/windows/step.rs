@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
         ["say", ref words @ ..] => say(&words.join(" ")),
+        ["fill", lines] => fill(lines),
         ["variable", name] => say(&env::var_os(name).unwrap_or_default().to_string_lossy()),
         ["output", line] => output(line),
         ["fail", code] => return code.parse::<u8>().unwrap_or(u8::MAX).into(),
@@ -27,6 +28,14 @@ fn say(line: &str) {
     writeln!(out, "{line}")
         .and_then(|()| out.flush())
         .expect("somebody listens");
+}
+
+/// Says as many long lines.
+fn fill(lines: &str) {
+    let line = "x".repeat(8 << 10);
+    for _ in 0..lines.parse().unwrap_or(0) {
+        say(&line);
+    }
 }
 
 /// Hands out an output, through the file that the environment names.

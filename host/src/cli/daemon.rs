@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use self::systemd::{HandedOver, News};
 use super::exit::{self, Failure};
 use super::serve::{
-    SocketFile, drain_when_worn_out, listening, not_listening, runtime, watch_signals,
+    SocketFile, drain_when_worn_out, end, listening, not_listening, runtime, watch_signals,
 };
 use super::signals::{Asked, Listening};
 use super::{Answers, policy, print};
@@ -142,8 +142,7 @@ pub(super) fn serve(arguments: DaemonArguments) -> Result<u8, Failure> {
         sending.finish().await;
         code
     });
-    // Blocking work that nobody waits for any more must not hold up the end.
-    runtime.shutdown_background();
+    end(runtime);
     code
 }
 

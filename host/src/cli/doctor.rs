@@ -87,7 +87,7 @@ struct Report {
 pub(super) fn doctor(json: bool) -> Result<u8, Failure> {
     let runtime = serve::runtime()?;
     let checks = runtime.block_on(checks());
-    runtime.shutdown_background();
+    serve::end(runtime);
     let verdicts = checks.iter().map(|check| check.verdict);
     let verdict = verdicts.max().unwrap_or(Verdict::Ok);
     if json {

@@ -135,7 +135,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     drop(super::tidy_up());
     let runtime = super::serve::runtime()?;
     let code = runtime.block_on(running(task, &settings, &arguments));
-    runtime.shutdown_background();
+    super::serve::end(runtime);
     code
 }
 

@@ -9,6 +9,7 @@ mod command;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use stephost_process::JobLimits;
@@ -48,8 +49,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
     let answers = Answers::All(super::tidy_up());
     let runtime = runtime()?;
     let code = runtime.block_on(serving(arguments, answers));
-    // Blocking work that nobody waits for any more must not hold up the end.
-    runtime.shutdown_background();
+    end(runtime);
     code
 }
 
@@ -64,6 +64,17 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
         .build()
         .context("starting the runtime")
         .map_err(Failure::internal)
+}
+
+/// Ends what is left of it. Blocking work that nobody waits for any more must not hold up the end.
+pub(super) fn end(runtime: Runtime) {
+    // The last task that has a file open in the host's room removes that.
+    let patience = if cfg!(windows) {
+        Duration::from_secs(1)
+    } else {
+        Duration::ZERO
+    };
+    runtime.shutdown_timeout(patience);
 }
 
 /// Listens at this socket, or at the usual one.

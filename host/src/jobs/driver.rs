@@ -585,6 +585,7 @@ mod tests {
 
     use super::*;
     use crate::logfile;
+    use crate::run::room::Lodging;
 
     fn session() -> (
         Session,
@@ -594,7 +595,8 @@ mod tests {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets::new([b"hunter2".to_vec()]);
-        let (log, reader) = logfile::create(dir.path(), secrets).unwrap();
+        let lodging = Lodging::Elsewhere(dir.path().to_owned());
+        let (log, reader) = logfile::create(lodging, secrets).unwrap();
         let view = watch::Sender::new(JobView {
             id: JobId::parse("7").unwrap(),
             life: Life::Running,

@@ -193,13 +193,13 @@ fn prepare_blocking(
     let work_dir = work_dir(directory.as_deref())?;
     point!("prepare.directory", fails: Err(RefusedJob::Directory { source: injected() }));
 
-    let parent = hosting.directory();
+    let lodging = hosting.lodging();
     let storage = |source| RefusedJob::Storage { source };
     let secrets = secrets(&variables);
     TooMuchToHide::check(&secrets)?;
-    let (writer, reader) = logfile::create(&parent, secrets).map_err(storage)?;
+    let (writer, reader) = logfile::create(lodging.clone(), secrets).map_err(storage)?;
     point!("prepare.log", fails: Err(storage(injected())));
-    let workspace = Workspace::new(parent);
+    let workspace = Workspace::new(lodging);
     point!("prepare.workspace");
     for warning in warnings {
         writer.line(Stream::Err, &format!("warning: {warning}"));

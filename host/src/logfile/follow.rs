@@ -98,8 +98,8 @@ impl Reader {
         while piece.len() < len {
             let from = self.offset + piece.len() as u64;
             // The page cache holds what was just written, so this does not wait for a disk in practice.
-            let read =
-                files::read_at(&self.log.file, &mut piece, from).map_err(FollowError::Read)?;
+            let read = files::read_at(&self.log.stored.file, &mut piece, from)
+                .map_err(FollowError::Read)?;
             if read == 0 {
                 return Err(FollowError::Read(ErrorKind::UnexpectedEof.into()));
             }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Promises: as long as the host lives, nobody who asks for the lock gets it, however it dies; at its end nothing is left. A host that cannot
-//! have a room runs without one: jobs work in TMPDIR then, and the operator is told.
+//! have a room runs without one: jobs work in TMPDIR then, and the operator is told. Windows removes no directory in which a file is open: whoever
+//! opens one has the room by its [`Lodging`], so that the last of them can remove it.
 //! Called by `cli`, which makes one for each host, and `jobs`, whose workspaces lie in it.
 
 pub(crate) mod janitor;
@@ -98,7 +99,27 @@ pub(crate) fn cgroup_name(id: &str) -> String {
 pub(crate) struct Room {
     place: Arc<Place>,
     cgroup: Option<PathBuf>,
+    /// Whether it is removed.
     closed: AtomicBool,
+}
+
+/// Where the files of a job are made. Who has one open keeps this: the room is not gone before it.
+#[derive(Debug, Clone)]
+pub(crate) enum Lodging {
+    /// In the room of its host.
+    Room(Arc<Room>),
+    /// Among the files of others.
+    Elsewhere(PathBuf),
+}
+
+impl Lodging {
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Lodging::Room(room) => room.path(),
+            Lodging::Elsewhere(path) => path,
+        }
+    }
 }
 
 impl Room {
@@ -163,23 +184,32 @@ impl Room {
         self.place.is_there()
     }
 
-    /// Removes it with everything in it. One whose cgroup could not be removed stays: by its record the next janitor finds that.
+    /// Removes it with everything in it, or leaves that to its drop if it cannot be removed yet. One whose cgroup could not be removed stays: by
+    /// its record the next janitor finds that.
     pub(crate) fn close(&self) {
+        // What stands in its way may be gone when it is dropped, and if not that will say so.
+        let _ = self.remove();
+    }
+
+    fn remove(&self) -> io::Result<()> {
         let has_inhabitants = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.exists());
-        if self.closed.swap(true, Ordering::Relaxed) || has_inhabitants {
-            return;
+        if has_inhabitants || self.closed.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        if let Err(error) = self.place.remove()
-            && self.is_there()
-        {
-            tracing::warn!(%error, "the host's directory could not be removed");
-        }
+        self.place.remove()?;
+        self.closed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.close();
+        if let Err(error) = self.remove()
+            // Of one that somebody else removed nothing is left to tell.
+            && self.path().exists()
+        {
+            tracing::warn!(%error, "the host's directory could not be removed");
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use self::directory::Directory;
+use super::room::Lodging;
 use crate::files;
 
 /// Largest output, export or definition file in bytes (design D9).
@@ -42,9 +43,10 @@ pub(crate) enum FileError {
 /// A job's own directory.
 #[derive(Debug)]
 pub(crate) struct Workspace {
-    parent: PathBuf,
     /// The directory, or why there is none, once somebody needed it.
     made: OnceLock<io::Result<Directory>>,
+    /// After the directory.
+    lodging: Lodging,
 }
 
 /// What a file is for.
@@ -76,11 +78,11 @@ pub(crate) struct WorkFile {
 }
 
 impl Workspace {
-    /// A workspace below `parent`, with nothing in it.
-    pub(crate) fn new(parent: PathBuf) -> Workspace {
+    /// A workspace there, with nothing in it.
+    pub(crate) fn new(lodging: Lodging) -> Workspace {
         Workspace {
-            parent,
             made: OnceLock::new(),
+            lodging,
         }
     }
 
@@ -136,7 +138,9 @@ impl Workspace {
     }
 
     fn directory(&self) -> io::Result<&Directory> {
-        let made = self.made.get_or_init(|| Directory::create(&self.parent));
+        let made = self
+            .made
+            .get_or_init(|| Directory::create(self.lodging.path()));
         made.as_ref().map_err(|error| io::Error::from(error.kind()))
     }
 
@@ -295,7 +299,7 @@ mod tests {
     fn nothing_is_made_until_somebody_asks_where_it_is() {
         let parent = tempfile::tempdir().unwrap();
         let made = || parent.path().read_dir().unwrap().count();
-        let workspace = Arc::new(Workspace::new(parent.path().to_owned()));
+        let workspace = Arc::new(Workspace::new(Lodging::Elsewhere(parent.path().to_owned())));
         let file = Workspace::file(&workspace);
         assert_eq!(file.read().unwrap(), b"", "nobody can have written to it");
         assert!(workspace.is_unused());
@@ -314,7 +318,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_made_is_an_error_to_everybody_who_asks() {
         let parent = tempfile::tempdir().unwrap();
-        let workspace = Arc::new(Workspace::new(parent.path().join("missing")));
+        let workspace = Arc::new(Workspace::new(Lodging::Elsewhere(
+            parent.path().join("missing"),
+        )));
         let file = Workspace::file(&workspace);
         file.check().unwrap();
         assert_eq!(file.path().unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -326,7 +332,8 @@ mod tests {
     fn a_file_of_a_program_is_private_executable_and_gone_in_time() {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().unwrap();
-        let workspace = std::sync::Arc::new(Workspace::new(parent.path().to_owned()));
+        let workspace =
+            std::sync::Arc::new(Workspace::new(Lodging::Elsewhere(parent.path().to_owned())));
         let weak = std::sync::Arc::downgrade(&workspace);
         let file = Workspace::program_file(&weak, "a.sh", b"text").unwrap();
         let path = file.path().to_owned();

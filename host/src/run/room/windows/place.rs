@@ -198,7 +198,10 @@ fn make(path: &Path) -> io::Result<File> {
 /// Removes a file or a link, of which some are directories.
 fn remove_one(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => std::fs::remove_dir(path),
+        // Of what is no directory, the first refusal tells more.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            std::fs::remove_dir(path).map_err(|_| error)
+        }
         removed => removed,
     }
 }
