@@ -28,6 +28,9 @@ use crate::server::{self, Drain, listen};
 /// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
 /// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
 const STACK_BYTES: usize = 16 << 20;
+/// How long the end of a host waits for its tasks where one of them may have to remove the host's room. None of them waits for anything, but the one that
+/// drops the sandbox gives back all its reserved memory, which was seen to take two seconds under Wine on a busy machine.
+const TASKS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves until a signal, or until the command has ended.
 pub(super) fn serve(arguments: ServeArguments) -> Result<u8, Failure> {
@@ -70,7 +73,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 pub(super) fn end(runtime: Runtime) {
     // The last task that has a file open in the host's room removes that.
     let patience = if cfg!(windows) {
-        Duration::from_secs(1)
+        TASKS_PATIENCE
     } else {
         Duration::ZERO
     };
