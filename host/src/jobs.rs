@@ -27,11 +27,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::{self, Background};
+use crate::lodging::Lodging;
 use crate::logfile::LogReader;
 use crate::observe::panics::Incident;
 use crate::run::Functions;
+use crate::run::room::Room;
 use crate::run::room::journal::{Journal, Left, Recorded};
-use crate::run::room::{Lodging, Room};
 
 pub(crate) use driver::{JobView, Life};
 pub(crate) use prepare::{RefusedJob, Submission, Variable, Work};
@@ -141,8 +142,8 @@ pub(crate) struct Hosting {
 impl Hosting {
     fn lodging(&self) -> Lodging {
         match &self.room {
-            Some(room) if room.is_there() => Lodging::Room(Arc::clone(room)),
-            Some(_) | None => Lodging::Elsewhere(config::temp_dir()),
+            Some(room) if room.is_there() => Lodging::of(room.path().to_owned(), Arc::clone(room)),
+            Some(_) | None => Lodging::at(config::temp_dir()),
         }
     }
 }

@@ -21,8 +21,8 @@ use stephost_fault::point;
 use stephost_joblog::{BackgroundId, JobLog, LogOffset, SECRETS_BYTES_MAX, Secrets, Stream};
 use tokio::sync::watch;
 
+use crate::lodging::Lodging;
 use crate::observe::metrics;
-use crate::run::room::Lodging;
 use crate::{clock, files};
 
 /// Longest stored log in bytes. Later output is dropped and counted.
@@ -384,7 +384,7 @@ mod tests {
     fn log(secrets: &[&str]) -> (Arc<LogWriter>, LogReader, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let secrets = secrets.iter().map(|secret| secret.as_bytes().to_vec());
-        let lodging = Lodging::Elsewhere(dir.path().to_owned());
+        let lodging = Lodging::at(dir.path().to_owned());
         let (writer, reader) = create(lodging, Secrets::new(secrets)).unwrap();
         (writer, reader, dir)
     }

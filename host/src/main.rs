@@ -14,6 +14,7 @@ mod config;
 #[cfg_attr(windows, path = "files/windows.rs")]
 mod files;
 mod jobs;
+mod lodging;
 mod logfile;
 mod observe;
 mod run;

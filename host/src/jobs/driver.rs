@@ -584,8 +584,8 @@ mod tests {
     use stephost_joblog::{LogOffset, Secrets};
 
     use super::*;
+    use crate::lodging::Lodging;
     use crate::logfile;
-    use crate::run::room::Lodging;
 
     fn session() -> (
         Session,
@@ -595,7 +595,7 @@ mod tests {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets::new([b"hunter2".to_vec()]);
-        let lodging = Lodging::Elsewhere(dir.path().to_owned());
+        let lodging = Lodging::at(dir.path().to_owned());
         let (log, reader) = logfile::create(lodging, secrets).unwrap();
         let view = watch::Sender::new(JobView {
             id: JobId::parse("7").unwrap(),

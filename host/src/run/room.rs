@@ -9,7 +9,7 @@
 //!
 //! Promises: as long as the host lives, nobody who asks for the lock gets it, however it dies; at its end nothing is left. A host that cannot
 //! have a room runs without one: jobs work in TMPDIR then, and the operator is told. Windows removes no directory in which a file is open: whoever
-//! opens one has the room by its [`Lodging`], so that the last of them can remove it.
+//! opens one has the room by its [`Lodging`](crate::lodging::Lodging), so that the last of them can remove it.
 //! Called by `cli`, which makes one for each host, and `jobs`, whose workspaces lie in it.
 
 pub(crate) mod janitor;
@@ -101,25 +101,6 @@ pub(crate) struct Room {
     cgroup: Option<PathBuf>,
     /// Whether it is removed.
     closed: AtomicBool,
-}
-
-/// Where the files of a job are made. Who has one open keeps this: the room is not gone before it.
-#[derive(Debug, Clone)]
-pub(crate) enum Lodging {
-    /// In the room of its host.
-    Room(Arc<Room>),
-    /// Among the files of others.
-    Elsewhere(PathBuf),
-}
-
-impl Lodging {
-    /// The directory.
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Lodging::Room(room) => room.path(),
-            Lodging::Elsewhere(path) => path,
-        }
-    }
 }
 
 impl Room {

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use self::directory::Directory;
-use super::room::Lodging;
 use crate::files;
+use crate::lodging::Lodging;
 
 /// Largest output, export or definition file in bytes (design D9).
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -299,7 +299,7 @@ mod tests {
     fn nothing_is_made_until_somebody_asks_where_it_is() {
         let parent = tempfile::tempdir().unwrap();
         let made = || parent.path().read_dir().unwrap().count();
-        let workspace = Arc::new(Workspace::new(Lodging::Elsewhere(parent.path().to_owned())));
+        let workspace = Arc::new(Workspace::new(Lodging::at(parent.path().to_owned())));
         let file = Workspace::file(&workspace);
         assert_eq!(file.read().unwrap(), b"", "nobody can have written to it");
         assert!(workspace.is_unused());
@@ -318,9 +318,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_made_is_an_error_to_everybody_who_asks() {
         let parent = tempfile::tempdir().unwrap();
-        let workspace = Arc::new(Workspace::new(Lodging::Elsewhere(
-            parent.path().join("missing"),
-        )));
+        let workspace = Arc::new(Workspace::new(Lodging::at(parent.path().join("missing"))));
         let file = Workspace::file(&workspace);
         file.check().unwrap();
         assert_eq!(file.path().unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -332,8 +330,7 @@ mod tests {
     fn a_file_of_a_program_is_private_executable_and_gone_in_time() {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().unwrap();
-        let workspace =
-            std::sync::Arc::new(Workspace::new(Lodging::Elsewhere(parent.path().to_owned())));
+        let workspace = std::sync::Arc::new(Workspace::new(Lodging::at(parent.path().to_owned())));
         let weak = std::sync::Arc::downgrade(&workspace);
         let file = Workspace::program_file(&weak, "a.sh", b"text").unwrap();
         let path = file.path().to_owned();
