@@ -11,10 +11,12 @@ use std::os::unix::fs::{
     DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// What the kernel appends to the path of a program whose file was replaced.
 const DELETED: &[u8] = b" (deleted)";
@@ -64,6 +66,20 @@ pub(crate) fn make_private_dirs(path: &Path) -> io::Result<()> {
 pub(crate) fn share(file: &File, executable: bool) -> io::Result<()> {
     let mode = if executable { 0o755 } else { 0o644 };
     file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// What is open, and may be asked whether it has room.
+pub(crate) use std::os::fd::AsFd as Open;
+
+/// How much can be written without waiting where there is room.
+pub(crate) const ROOM_BYTES: usize = rustix::pipe::PIPE_BUF;
+
+/// Waits this long at most until [`ROOM_BYTES`] can be written without waiting; `true` also when writing fails at once.
+pub(crate) fn has_room(file: &impl Open, patience: Duration) -> bool {
+    let mut asked = [PollFd::new(file, PollFlags::OUT)];
+    let patience = Timespec::try_from(patience).ok();
+    // Who cannot be asked may be written to.
+    retry_on_intr(|| poll(&mut asked, patience.as_ref())).map_or(true, |ready| ready > 0)
 }
 
 /// Writes all of `bytes` from this place on.

@@ -13,13 +13,13 @@ mod log;
 pub(crate) mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod outlet;
 pub(crate) mod panics;
 pub(crate) mod spans;
 
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -30,6 +30,7 @@ pub(crate) use collector::Collector;
 pub(crate) use context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub(crate) use log::{LogFormat, LogLevel};
 
+use self::outlet::Outlet;
 use crate::files;
 
 /// Where the operator's log goes.
@@ -77,18 +78,23 @@ pub(crate) fn start(
     let (observing, mut layers) = Observing::new(collector)?;
     match to {
         Destination::Nowhere => {}
-        Destination::Stderr => layers.push(log::layer(io::stderr, format, level.filter())),
+        Destination::Stderr => {
+            let outlet = Outlet::new(io::stderr(), format);
+            layers.push(log::layer(outlet, format, level.filter()));
+        }
         Destination::Person => {
             let told = Targets::new()
                 .with_target("stephost::observe::panics", level.filter())
                 .with_target("stephost::run::room::janitor", level.filter());
-            layers.push(log::layer(io::stderr, format, told));
+            let outlet = Outlet::new(io::stderr(), format);
+            layers.push(log::layer(outlet, format, told));
         }
         Destination::File(path) => {
             let mut options = OpenOptions::new();
             options.create(true).append(true);
             let file = files::for_us_alone(&mut options).open(path)?;
-            layers.push(log::layer(Mutex::new(file), format, level.filter()));
+            let outlet = Outlet::new(file, format);
+            layers.push(log::layer(outlet, format, level.filter()));
         }
     }
     // Without anybody who listens an event and a span cost nothing.

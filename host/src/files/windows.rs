@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_READ, FILE_SHARE_WRITE,
@@ -62,6 +63,17 @@ pub(crate) fn make_private_dirs(path: &Path) -> io::Result<()> {
 /// Changes nothing: a file is as public as its directory, and its ending says whether it is a program.
 pub(crate) fn share(_: &File, _executable: bool) -> io::Result<()> {
     Ok(())
+}
+
+/// What is open.
+pub(crate) use std::os::windows::io::AsHandle as Open;
+
+/// How much is written at once.
+pub(crate) const ROOM_BYTES: usize = 4096;
+
+/// Nobody can ask a pipe here whether it has room.
+pub(crate) fn has_room(_: &impl Open, _patience: Duration) -> bool {
+    true
 }
 
 /// Writes all of `bytes` from this place on.

@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::Filter;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use crate::clock;
+
 /// The shape of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -21,6 +23,23 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl LogFormat {
+    /// The line that says that so many are missing before it.
+    pub(super) fn notice(self, lost: u64) -> String {
+        const TARGET: &str = "stephost::observe::outlet";
+        const MESSAGE: &str =
+            "lines of this log are missing here: it could not be written, or nobody read it";
+        let now = jiff::Timestamp::try_from(clock::wall()).unwrap_or_default();
+        match self {
+            LogFormat::Text => format!("{now:.6}  WARN {TARGET}: {MESSAGE} lost={lost}\n"),
+            LogFormat::Json => format!(
+                r#"{{"timestamp":"{now:.6}","level":"WARN","message":"{MESSAGE}","lost":{lost},"target":"{TARGET}"}}{}"#,
+                "\n"
+            ),
+        }
+    }
 }
 
 /// The least serious events that are told.

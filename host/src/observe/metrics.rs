@@ -141,6 +141,7 @@ struct Metrics {
     panics: Counters<2>,
     log_bytes: Counter,
     log_dropped_bytes: Counter,
+    operator_lines_lost: Counter,
     followers: Gauge,
     serving: Gauge,
     draining: Gauge,
@@ -193,6 +194,7 @@ impl Metrics {
             panics,
             log_bytes: Counter::default(),
             log_dropped_bytes: Counter::default(),
+            operator_lines_lost: Counter::default(),
             followers: Gauge::default(),
             serving: Gauge::default(),
             draining: Gauge::default(),
@@ -295,6 +297,11 @@ impl Metrics {
             "What logs of jobs had no room for",
             Unit::Bytes,
             self.log_dropped_bytes.clone(),
+        );
+        registry.register(
+            "operator_log_lost_lines",
+            "Lines of the host's own log that could not be written",
+            self.operator_lines_lost.clone(),
         );
         registry.register_collector(Box::new(machine::Machine));
     }
@@ -435,6 +442,11 @@ pub(crate) fn logged(bytes: u64) {
 /// So many were not.
 pub(crate) fn not_logged(bytes: u64) {
     METRICS.log_dropped_bytes.inc_by(bytes);
+}
+
+/// A line of the host's own log could not be written.
+pub(super) fn operator_line_lost() {
+    METRICS.operator_lines_lost.inc();
 }
 
 /// An open log stream. It ends when this is dropped.

@@ -1,7 +1,9 @@
-//! `serve --metrics-listen`: what a host counts; [`readers`] and what they may do; [`page`], which tells it to operators.
+//! `serve --metrics-listen`: what a host counts; [`readers`] and what they may do; [`page`], which tells it to operators;
+//! [`unread`], a log of the host that nobody reads.
 
 mod page;
 mod readers;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
