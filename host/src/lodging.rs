@@ -1,8 +1,9 @@
 //! Where the files of a job are made: a directory, together with who removes it.
 //!
-//! Promises: whoever holds a [`Lodging`] finds its directory there, unless its owner has closed it or a stranger removed it; the owner, if there is one, is
-//! dropped by the last holder at the earliest. That counts where no directory can be removed in which a file is open, on Windows: who has a file
-//! open there holds the lodging, and lets go of it after the file. Never makes or removes anything itself.
+//! Promises: whoever holds a [`Lodging`] finds its directory there, unless its owner has closed it or a stranger removed it; the
+//! owner, if there is one, is dropped by the last holder at the earliest. That counts where no directory can be removed in
+//! which a file is open, on Windows: who has a file open there holds the lodging, and lets go of it after the file. Never makes
+//! or removes anything itself.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};

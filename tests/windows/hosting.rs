@@ -5,6 +5,8 @@
 
 mod fixture;
 
+use std::fs::OpenOptions;
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -200,6 +202,35 @@ async fn a_host_that_is_killed_leaves_nobody_and_the_next_one_removes_its_room()
     );
     living.kill().await;
     next.kill().await;
+}
+
+/// What others may do with an open file: anything but remove it (`FILE_SHARE_READ | FILE_SHARE_WRITE`).
+const READ_OR_WRITE: u32 = 0x3;
+/// Opens directories too (`FILE_FLAG_BACKUP_SEMANTICS`).
+const DIRECTORIES_TOO: u32 = 0x0200_0000;
+
+#[tokio::test]
+async fn a_room_that_its_host_had_only_made_is_removed_by_the_next_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let room = |name: &str| temp.path().join(format!("stephost-host-{name}"));
+    for name in ["unfinished", "held", "strangers"] {
+        std::fs::create_dir(room(name)).unwrap();
+    }
+    std::fs::write(room("strangers").join("theirs"), "").unwrap();
+    // As a host does that is about to write its record.
+    let held = OpenOptions::new()
+        .read(true)
+        .share_mode(READ_OR_WRITE)
+        .custom_flags(DIRECTORIES_TOO)
+        .open(room("held"))
+        .unwrap();
+    let [held_room, strangers] = [room("held"), room("strangers")];
+    let host = Host::start_in(temp).await;
+    assert!(held_room.is_dir() && strangers.join("theirs").is_file());
+    // Those two, and its own.
+    assert_eq!(rooms(&host.temp).len(), 3);
+    drop(held);
+    host.kill().await;
 }
 
 /// A host that listens at `pipe` as the step `j` of another: only who has a console hears a key, and every step has one.

@@ -28,8 +28,9 @@ use crate::server::{self, Drain, listen};
 /// Stack of a worker thread. Functions nest, and a debug build takes some 40 KB for each level of
 /// [`crate::run::DEPTH_MAX`]; only what is used takes memory.
 const STACK_BYTES: usize = 16 << 20;
-/// How long the end of a host waits for its tasks where one of them may have to remove the host's room. None of them waits for anything, but the one that
-/// drops the sandbox gives back all its reserved memory, which was seen to take two seconds under Wine on a busy machine.
+/// How long the end of a host waits for its tasks where one of them may have to remove the host's room. None of them waits for
+/// anything, but the one that drops the sandbox gives back all its reserved memory, which was seen to take two seconds under Wine
+/// on a busy machine.
 const TASKS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves until a signal, or until the command has ended.

@@ -1,12 +1,12 @@
 //! Where the lines of the operator's log leave the host.
 //!
-//! Promises: who says something waits for the log's reader [`PATIENCE`] at most, and not at all while that one goes on not reading; what is lost is counted, and
-//! named in the log as soon as it takes lines again; a line that was begun is ended before the next one; no fault of the reader's (he is gone, his disk
-//! is full) becomes one of the host's. Nothing waits in the host for a better moment but the rest of one line: what a host said before it was killed is
-//! with the kernel.
+//! Promises: a reader that does not keep up is waited for, [`PATIENCE`] altogether, and [`REGAINED`] more for each line that he
+//! took at once; what is lost then is counted, and named in the log as soon as it takes lines again; a line that was begun
+//! is ended before the next one; no fault of the reader's (he is gone, his disk is full) becomes one of the host's. Nothing
+//! waits in the host for a better moment but the rest of one line: what a host said before it was killed is with the kernel.
 //!
-//! Not promised on Windows, which does not say whether a pipe has room: a reader that does not read holds up whoever says something. Nor for a
-//! terminal that somebody stopped in the middle of a line.
+//! Not promised on Windows, which does not say whether a pipe has room: a reader that does not read holds up whoever says
+//! something. Nor for a terminal that somebody stopped in the middle of a line.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::log::LogFormat;
 use super::metrics;
+use crate::clock::Stopwatch;
 use crate::files;
 
-/// How long a reader is waited for who was quick enough so far: longer than a busy machine lets a reader wait for its turn, shorter than a stop may take.
+/// Longest patience with a reader: longer than a busy machine lets one wait for its turn, shorter than a stop may take.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// What a line that did not have to wait gives back of it.
+const REGAINED: Duration = Duration::from_millis(1);
 
 /// The way out of the lines of one log.
 pub(super) struct Outlet<W>(Mutex<Lines<W>>);
@@ -31,8 +34,8 @@ struct Lines<W> {
     rest: Vec<u8>,
     /// How many nobody has been told of.
     lost: u64,
-    /// The reader was waited for, in vain, and has not read since.
-    stuck: bool,
+    /// How long the reader may still be waited for.
+    patience: Duration,
 }
 
 impl<W: Write + files::Open> Outlet<W> {
@@ -43,7 +46,7 @@ impl<W: Write + files::Open> Outlet<W> {
             format,
             rest: Vec::new(),
             lost: 0,
-            stuck: false,
+            patience: PATIENCE,
         }))
     }
 
@@ -115,24 +118,39 @@ impl<W: Write + files::Open> Lines<W> {
 
     /// Writes as much as the reader takes; returns how much that is.
     fn write(&mut self, bytes: &[u8]) -> usize {
+        let before = self.patience;
         let mut written = 0;
         while written < bytes.len() {
-            let patience = if self.stuck { Duration::ZERO } else { PATIENCE };
             let part = &bytes[written..bytes.len().min(written + files::ROOM_BYTES)];
-            if !files::has_room(&self.to, patience) {
-                self.stuck = true;
+            if !self.has_room() {
                 break;
             }
             match self.to.write(part) {
-                Ok(more) if more > 0 => {
-                    self.stuck = false;
-                    written += more;
-                }
+                Ok(more) if more > 0 => written += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => break,
             }
         }
+        if written > 0 && written == bytes.len() && self.patience == before {
+            self.patience = PATIENCE.min(before + REGAINED);
+        }
         written
+    }
+
+    /// Whether a part can be written; waits for that as long as there is patience.
+    fn has_room(&mut self) -> bool {
+        if files::has_room(&self.to, Duration::ZERO) {
+            return true;
+        }
+        let waiting = Stopwatch::start();
+        let has_room = files::has_room(&self.to, self.patience);
+        let waited = waiting.at().since_zero();
+        self.patience = if has_room {
+            self.patience.saturating_sub(waited)
+        } else {
+            Duration::ZERO
+        };
+        has_room
     }
 }
 
@@ -159,11 +177,13 @@ mod tests {
     /// Says such lines until one is lost; returns how many were not.
     fn fill(log: &Outlet<File>, line: &str) -> usize {
         let mut said = 0;
-        while log.lines().lost == 0 {
+        loop {
             say(log, line);
+            if log.lines().lost > 0 {
+                return said;
+            }
             said += 1;
         }
-        said - 1
     }
 
     fn read(log: Outlet<File>, reader: &mut File) -> String {
@@ -201,6 +221,21 @@ mod tests {
             assert_eq!(lines.next(), Some("again"));
             assert_eq!(lines.next(), None);
         }
+    }
+
+    #[test]
+    fn a_reader_that_reads_a_little_at_a_time_is_not_waited_for_at_each_line() {
+        let (log, mut reader) = log(LogFormat::Text);
+        fill(&log, "x\n");
+        assert_eq!(log.lines().patience, Duration::ZERO, "it is used up");
+        make_room(&mut reader, files::ROOM_BYTES);
+        let line = format!("{}\n", "x".repeat(100));
+        fill(&log, &line);
+        assert_eq!(log.lines().patience, Duration::ZERO);
+        make_room(&mut reader, files::ROOM_BYTES * 2);
+        say(&log, &line);
+        assert_eq!(log.lines().lost, 0, "there is room");
+        assert!(log.lines().patience <= REGAINED * 3);
     }
 
     #[test]

@@ -67,8 +67,16 @@ impl Place {
             .read(true)
             .write(true)
             .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
-            .open(path.join(RECORD))
-            .ok()?;
+            .open(path.join(RECORD));
+        if let Err(error) = &record
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            // Of a host that was killed before it wrote that. One that lives holds it, and one that does not yet makes another.
+            drop(dir);
+            let _ = std::fs::remove_dir(path);
+            return None;
+        }
+        let record = record.ok()?;
         let is_file = record.metadata().is_ok_and(|metadata| metadata.is_file());
         match record.try_lock() {
             Ok(()) if is_file => {}
