@@ -154,7 +154,7 @@ impl<W: Write + files::Open> Lines<W> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::io::Read as _;
