@@ -119,9 +119,9 @@ struct Registry {
 /// All jobs of this host.
 pub(crate) struct Jobs {
     registry: Mutex<Registry>,
-    hosting: Hosting,
     /// What new jobs call.
     functions: Mutex<Arc<Functions>>,
+    hosting: Hosting,
     /// Changes whenever a job enters, ends or leaves.
     changed: watch::Sender<()>,
 }

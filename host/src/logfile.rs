@@ -7,9 +7,10 @@
 //! error for every follower and never a clean end (design D4).
 //!
 //! The file has no name: nothing is left behind when the host is killed, and it stays readable until the
-//! last follower is gone. (On Windows it has one, and goes with the last who has it open.) Bounded by [`LOG_BYTES_MAX`]; what does not fit, or does not fit on the disk, is
-//! counted and named in the log as soon as a line can be written again. Those who outlived their step have a smaller room of
-//! their own ([`BACKGROUND_BYTES_MAX`]). Never blocks on a reader.
+//! last follower is gone. (On Windows it has one, and goes with the last who has it open.) Bounded by
+//! [`LOG_BYTES_MAX`]; what does not fit, or does not fit on the disk, is counted and named in the log as soon as a
+//! line can be written again. Those who outlived their step have a smaller room of their own
+//! ([`BACKGROUND_BYTES_MAX`]). Never blocks on a reader.
 
 pub(crate) mod follow;
 

@@ -21,8 +21,9 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub(crate) use budget::PanicBudget;
@@ -61,7 +62,7 @@ impl OperatorLog<'_> {
 }
 
 /// What is told of everything that is said.
-type Layer = Box<dyn tracing_subscriber::Layer<tracing_subscriber::Registry> + Send + Sync>;
+type Layer = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
 
 /// Starts the operator's log, takes what is said for a `collector` too, if there is one, and lets the host panic as often
 /// as `budget` says.
@@ -79,22 +80,19 @@ pub(crate) fn start(
     match to {
         Destination::Nowhere => {}
         Destination::Stderr => {
-            let outlet = Outlet::new(io::stderr(), format);
-            layers.push(log::layer(outlet, format, level.filter()));
+            layers.push(written(io::stderr(), format, level.filter()));
         }
         Destination::Person => {
             let told = Targets::new()
                 .with_target("stephost::observe::panics", level.filter())
                 .with_target("stephost::run::room::janitor", level.filter());
-            let outlet = Outlet::new(io::stderr(), format);
-            layers.push(log::layer(outlet, format, told));
+            layers.push(written(io::stderr(), format, told));
         }
         Destination::File(path) => {
             let mut options = OpenOptions::new();
             options.create(true).append(true);
             let file = files::for_us_alone(&mut options).open(path)?;
-            let outlet = Outlet::new(file, format);
-            layers.push(log::layer(outlet, format, level.filter()));
+            layers.push(written(file, format, level.filter()));
         }
     }
     // Without anybody who listens an event and a span cost nothing.
@@ -106,6 +104,15 @@ pub(crate) fn start(
     budget::allow(budget);
     std::panic::set_hook(Box::new(panics::hook));
     Ok(observing)
+}
+
+/// What writes lines of this shape to `to`, of what passes `filter`.
+fn written(
+    to: impl io::Write + files::Open + Send + 'static,
+    format: LogFormat,
+    filter: impl Filter<Registry> + Send + Sync + 'static,
+) -> Layer {
+    log::layer(Outlet::new(to, format), format, filter)
 }
 
 /// What waits for a collector, if there is one.

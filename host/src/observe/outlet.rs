@@ -87,9 +87,10 @@ impl<W: Write + files::Open> Lines<W> {
 
     /// Ends the line that was begun, if one was.
     fn end_last(&mut self) -> bool {
-        let rest = std::mem::take(&mut self.rest);
+        let mut rest = std::mem::take(&mut self.rest);
         let written = self.write(&rest);
-        self.rest.extend_from_slice(&rest[written..]);
+        rest.drain(..written);
+        self.rest = rest;
         self.rest.is_empty()
     }
 
@@ -109,9 +110,8 @@ impl<W: Write + files::Open> Lines<W> {
     /// Writes a line, or the beginning of one that will be ended. `false` when nothing of it was written.
     fn begin(&mut self, line: &[u8]) -> bool {
         let written = self.write(line);
-        self.rest.extend_from_slice(&line[written..]);
-        if written == 0 {
-            self.rest.clear();
+        if written > 0 {
+            self.rest.extend_from_slice(&line[written..]);
         }
         written > 0
     }

@@ -99,7 +99,6 @@ pub(crate) fn cgroup_name(id: &str) -> String {
 pub(crate) struct Room {
     place: Arc<Place>,
     cgroup: Option<PathBuf>,
-    /// Whether it is removed.
     closed: AtomicBool,
 }
 
@@ -165,32 +164,30 @@ impl Room {
         self.place.is_there()
     }
 
-    /// Removes it with everything in it, or leaves that to its drop if it cannot be removed yet. One whose cgroup could not be removed stays: by
-    /// its record the next janitor finds that.
+    /// Removes it with everything in it; on Windows the last who lodges there does. One whose cgroup could not be removed stays: by its record the
+    /// next janitor finds that.
     pub(crate) fn close(&self) {
-        // What stands in its way may be gone when it is dropped, and if not that will say so.
-        let _ = self.remove();
+        if !cfg!(windows) {
+            self.remove();
+        }
     }
 
-    fn remove(&self) -> io::Result<()> {
+    fn remove(&self) {
         let has_inhabitants = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.exists());
-        if has_inhabitants || self.closed.load(Ordering::Relaxed) {
-            return Ok(());
+        if self.closed.swap(true, Ordering::Relaxed) || has_inhabitants {
+            return;
         }
-        self.place.remove()?;
-        self.closed.store(true, Ordering::Relaxed);
-        Ok(())
+        if let Err(error) = self.place.remove()
+            && self.is_there()
+        {
+            tracing::warn!(%error, "the host's directory could not be removed");
+        }
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if let Err(error) = self.remove()
-            // Of one that somebody else removed nothing is left to tell.
-            && self.path().exists()
-        {
-            tracing::warn!(%error, "the host's directory could not be removed");
-        }
+        self.remove();
     }
 }
 

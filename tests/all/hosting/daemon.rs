@@ -92,7 +92,7 @@ impl Place {
 }
 
 /// A job of one builtin step, which a policy may refuse.
-const HELLO: &str = "{}\n---\nrun: [{name: it, func: 'builtin://hello'}]\n";
+pub(super) const HELLO: &str = "{}\n---\nrun: [{name: it, func: 'builtin://hello'}]\n";
 
 const NOBODY: &str = "policy = 1\nname = \"nobody\"\n";
 const GREETER: &str = "policy = 1\nname = \"greeter\"\n[[allow]]\nfunction = \"hello\"\nreason = \"a test\"\nexports = [\"HELLO_GREETED\"]\n";

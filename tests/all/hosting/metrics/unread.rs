@@ -6,12 +6,11 @@ use stephost_tests::{State, block_on};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::process::Command;
 
-use super::{Place, Watched};
+use super::{INTERNAL, Place, Watched};
+use crate::hosting::daemon::HELLO;
 use crate::hosting::{Running, run_job, spawn};
 
-const HELLO: &str = "{}\n---\nrun: [{name: it, func: 'builtin://hello'}]\n";
 const LOST: &str = "stephost_operator_log_lost_lines_total";
-const PANICKED: &str = "stephost_jobs_total{result=\"internal\"}";
 
 async fn lost(host: &Watched) -> f64 {
     host.figures().await.counts()[LOST]
@@ -72,7 +71,7 @@ fn a_log_whose_reader_has_gone_breaks_no_job() {
         daemon.stderr = spawn(&mut Command::new("true")).stderr;
         let host = Watched { place, daemon };
         run_until_lost(&host).await;
-        assert_eq!(host.figures().await.counts()[PANICKED], 0.0);
+        assert_eq!(host.figures().await.counts()[INTERNAL], 0.0);
         assert_eq!(host.end().await, "");
     });
 }
@@ -82,7 +81,7 @@ fn a_log_that_the_disk_has_no_room_for_breaks_no_job() {
     block_on(async {
         let host = Watched::start_at(Place::new(), &["--log-file", "/dev/full"]).await;
         run_until_lost(&host).await;
-        assert_eq!(host.figures().await.counts()[PANICKED], 0.0);
+        assert_eq!(host.figures().await.counts()[INTERNAL], 0.0);
         assert_eq!(host.end().await, "", "nothing else is told either");
     });
 }

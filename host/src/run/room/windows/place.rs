@@ -68,15 +68,17 @@ impl Place {
             .write(true)
             .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
             .open(path.join(RECORD));
-        if let Err(error) = &record
-            && error.kind() == io::ErrorKind::NotFound
-        {
-            // Of a host that was killed before it wrote that. One that lives holds it, and one that does not yet makes another.
-            drop(dir);
-            let _ = std::fs::remove_dir(path);
-            return None;
-        }
-        let record = record.ok()?;
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // Of a host that was killed before it wrote that. One that lives holds it, and one that does not yet makes another.
+                    drop(dir);
+                    let _ = std::fs::remove_dir(path);
+                }
+                return None;
+            }
+        };
         let is_file = record.metadata().is_ok_and(|metadata| metadata.is_file());
         match record.try_lock() {
             Ok(()) if is_file => {}
@@ -115,9 +117,9 @@ impl Place {
         &self.path
     }
 
-    /// Whether it is still where it was. Nobody can take it away while it is held.
+    /// Whether it is still where it was. Nobody can take it away while it is held; whatever is there afterwards counts.
     pub(super) fn is_there(&self) -> bool {
-        self.held().dir.is_some()
+        self.held().dir.is_some() || self.path.is_dir()
     }
 
     /// Removes it with everything in it. The record goes last, so that what could not be removed is found again.
